@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two commands for everybody: `make demo` and `make test`. The rest is for who builds it.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+PYTHON = /usr/bin/python3
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja: | packages
+	@meson setup $(BUILD) --prefix $(PREFIX) --buildtype debugoptimized > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+
+# What is missing is installed; what is installed is said.
+packages:
+	@tools/install-packages
+
+# A stock Debian guest in a VM made by qvm; on a board where this machine has no hardware virtualization.
+demo: all
+	@$(PYTHON) demo/demo
+
+# The same machine with you at the guest's console.
+shell: all
+	@$(PYTHON) demo/demo --shell
+
+test: packages
+	@$(PYTHON) tests/run
+
+# The large counts, in pieces that a later call goes on with.
+soak: all
+	@$(PYTHON) tests/soak
+
+install: all
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+
+format:
+	@git ls-files '*.[ch]' | xargs clang-format -i
+
+clean:
+	rm -rf build build-asan build-tsan
+
+.PHONY: all packages demo shell test soak install format clean

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options that apply to an open `cpu`, `reserve` or `pass`. */
+#include "conf/conf_private.h"
+
+#include <string.h>
+
+static void cpu_text(struct conf *c, const struct conf_word *w, struct conf_text *ret,
+		     const char *expected)
+{
+	const struct conf_word *arg = conf_take_argument(c, w, expected);
+
+	if (arg && !arg->bad)
+		*ret = (struct conf_text){ arg->text, arg->pos };
+	conf_not_built(c, &w->pos, w->text);
+}
+
+static bool cpu_option(struct conf *c, const struct conf_word *w)
+{
+	struct conf_cpu *cpu = &c->cpus[c->num_cpus - 1];
+
+	if (!strcmp(w->text, "sched")) {
+		const struct conf_word *arg = conf_take_argument(c, w, "a priority from 1 to 255");
+
+		if (arg && conf_read_sched(c, arg, &cpu->sched))
+			cpu->sched.pos = w->pos;
+	} else if (!strcmp(w->text, "runmask")) {
+		cpu_text(c, w, &cpu->runmask, "host CPUs, counted from 0, separated by commas");
+	} else if (!strcmp(w->text, "partition")) {
+		cpu_text(c, w, &cpu->partition, "the name of a partition");
+	} else if (!strcmp(w->text, "cluster")) {
+		cpu_text(c, w, &cpu->cluster, "the name of a cluster");
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void reserve_loc(struct conf *c, const struct conf_word *w, struct conf_reserve *reserve)
+{
+	const struct conf_word *arg;
+	struct conf_loc loc, *item;
+
+	arg = conf_take_argument(c, w,
+				 "mem:ADDRESS,LENGTH, io:PORT[,LENGTH] or pci:BUS:DEV[.FUNC]");
+	if (!arg || !conf_read_loc(c, arg, CONF_SPACE_MEM, &loc))
+		return;
+	if (loc.space == CONF_SPACE_PCI) {
+		conf_not_built(c, &arg->pos, "reserve loc pci:");
+		return;
+	}
+	if (loc.space == CONF_SPACE_PCI_ID) {
+		conf_error(c, &arg->pos, "'%s' is a kind of device, not a place", arg->text);
+		conf_expected(c, "pci:BUS:DEV[.FUNC]");
+		return;
+	}
+	if (loc.space == CONF_SPACE_MEM && !loc.has_len) {
+		conf_error(c, &arg->pos, "'%s' is without a length", arg->text);
+		conf_expected(c, "mem:ADDRESS,LENGTH");
+		return;
+	}
+	if (loc.space == CONF_SPACE_IO && !loc.has_len) {
+		loc.has_len = true;
+		loc.len = 1;
+	}
+	item = conf_append(c, &reserve->locs, &reserve->num_locs, sizeof(*item));
+	if (item)
+		*item = loc;
+}
+
+static void reserve_intr(struct conf *c, const struct conf_word *w, struct conf_reserve *reserve)
+{
+	const struct conf_word *arg = conf_take_argument(c, w, "the number of an interrupt");
+	struct conf_intr *item;
+	uint64_t line;
+
+	if (!arg || !conf_read_number(c, arg, (struct conf_part){ arg->text, strlen(arg->text) }, 0,
+				      UINT32_MAX, &line))
+		return;
+	item = conf_append(c, &reserve->intrs, &reserve->num_intrs, sizeof(*item));
+	if (item)
+		*item = (struct conf_intr){ .text = arg->text,
+					    .has_line = true,
+					    .line = (uint32_t)line,
+					    .pic_vdev = -1,
+					    .pos = arg->pos };
+}
+
+static bool reserve_option(struct conf *c, const struct conf_word *w)
+{
+	struct conf_reserve *reserve = &c->reserves[c->num_reserves - 1];
+
+	if (!strcmp(w->text, "loc"))
+		reserve_loc(c, w, reserve);
+	else if (!strcmp(w->text, "intr"))
+		reserve_intr(c, w, reserve);
+	else
+		return false;
+	return true;
+}
+
+static bool pass_option(struct conf *c, const struct conf_word *w)
+{
+	struct conf_pass *pass = &c->passes[c->num_passes - 1];
+	bool loc = !strcmp(w->text, "loc");
+	const struct conf_word *arg;
+	struct conf_text *item;
+
+	if (!loc && strcmp(w->text, "intr"))
+		return false;
+	arg = conf_take_argument(c, w,
+				 loc ? "LOCATION[,LENGTH][,ATTRIBUTES][=HOST_LOCATION]"
+				     : "PIC:LINE[=HOST_VECTOR]");
+	if (!arg || arg->bad)
+		return true;
+	item = conf_append(c, loc ? &pass->locs : &pass->intrs,
+			   loc ? &pass->num_locs : &pass->num_intrs, sizeof(*item));
+	if (item)
+		*item = (struct conf_text){ arg->text, arg->pos };
+	return true;
+}
+
+bool conf_context_option(struct conf *c, const struct conf_word *w)
+{
+	switch (c->priv->context) {
+	case CONF_IN_VDEV:
+		return conf_vdev_option(c, w);
+	case CONF_IN_CPU:
+		return cpu_option(c, w);
+	case CONF_IN_RESERVE:
+		return reserve_option(c, w);
+	case CONF_IN_PASS:
+		return pass_option(c, w);
+	case CONF_IN_NONE:
+	case CONF_IN_UNKNOWN:
+		break;
+	}
+	return false;
+}
+
+void conf_context_offer_all(struct conf *c, struct conf_near *near)
+{
+	static const char *const of_cpu[] = { "sched", "runmask", "partition", "cluster" };
+
+	switch (c->priv->context) {
+	case CONF_IN_VDEV:
+		conf_vdev_offer_all(c, near);
+		break;
+	case CONF_IN_CPU:
+		for (unsigned i = 0; i < ARRAY_LEN(of_cpu); i++)
+			conf_near_offer(near, of_cpu[i]);
+		break;
+	case CONF_IN_RESERVE:
+	case CONF_IN_PASS:
+		conf_near_offer(near, "loc");
+		conf_near_offer(near, "intr");
+		break;
+	case CONF_IN_NONE:
+	case CONF_IN_UNKNOWN:
+		break;
+	}
+}
