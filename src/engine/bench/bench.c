@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/bench/bench.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BENCH_MAX_FDS = 256, BENCH_NUM_LINES = 256, BENCH_FIRST_MSI_GSI = 24 };
+
+struct bench_doorbell {
+	enum engine_space space;
+	uint64_t addr;
+	unsigned len;
+	int fd;
+};
+
+struct bench_irqfd {
+	unsigned gsi;
+	int fd;
+};
+
+struct bench {
+	struct engine engine;
+	pthread_mutex_t lock;
+	unsigned num_doorbells, num_irqfds, num_routes, sent;
+	uint64_t sent_addr;
+	uint32_t sent_data;
+	struct bench_doorbell doorbells[BENCH_MAX_FDS];
+	struct bench_irqfd irqfds[BENCH_MAX_FDS];
+	struct engine_msi_route routes[BENCH_MAX_FDS];
+	bool lines[BENCH_NUM_LINES];
+	unsigned edges[BENCH_NUM_LINES];
+};
+
+static struct bench *bench_of(struct engine *e)
+{
+	return container_of(e, struct bench, engine);
+}
+
+static int bench_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva, bool readonly)
+{
+	(void)e, (void)slot, (void)gpa, (void)len, (void)hva, (void)readonly;
+	return 0;
+}
+
+static int bench_irqchip_set(struct engine *e, enum engine_irqchip chip, bool pit)
+{
+	(void)e, (void)chip, (void)pit;
+	return 0;
+}
+
+static int bench_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus, struct guest_cpu **ret_cpu)
+{
+	(void)e, (void)index, (void)num_cpus, (void)ret_cpu;
+	return -ENOTSUP;
+}
+
+static int bench_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len, int fd,
+			    bool on)
+{
+	struct bench *b = bench_of(e);
+	int rc = on ? -ENOSPC : -ENOENT;
+
+	pthread_mutex_lock(&b->lock);
+	if (on && b->num_doorbells < BENCH_MAX_FDS) {
+		b->doorbells[b->num_doorbells++] = (struct bench_doorbell){ space, addr, len, fd };
+		rc = 0;
+	}
+	for (unsigned i = 0; !on && i < b->num_doorbells; i++) {
+		const struct bench_doorbell *d = &b->doorbells[i];
+
+		if (d->space == space && d->addr == addr && d->fd == fd) {
+			b->doorbells[i] = b->doorbells[--b->num_doorbells];
+			rc = 0;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&b->lock);
+	return rc;
+}
+
+static int bench_line_set(struct engine *e, unsigned gsi, bool level)
+{
+	struct bench *b = bench_of(e);
+
+	if (gsi >= BENCH_NUM_LINES)
+		return -EINVAL;
+	pthread_mutex_lock(&b->lock);
+	b->edges[gsi] += level && !b->lines[gsi];
+	b->lines[gsi] = level;
+	pthread_mutex_unlock(&b->lock);
+	return 0;
+}
+
+static int bench_routes_set(struct engine *e, const struct engine_msi_route *routes, unsigned num)
+{
+	struct bench *b = bench_of(e);
+
+	if (num > BENCH_MAX_FDS)
+		return -ENOSPC;
+	pthread_mutex_lock(&b->lock);
+	memcpy(b->routes, routes, num * sizeof(*routes));
+	b->num_routes = num;
+	pthread_mutex_unlock(&b->lock);
+	return 0;
+}
+
+static int bench_irqfd_set(struct engine *e, unsigned gsi, int fd, bool on)
+{
+	struct bench *b = bench_of(e);
+	int rc = on ? -ENOSPC : -ENOENT;
+
+	pthread_mutex_lock(&b->lock);
+	if (on && b->num_irqfds < BENCH_MAX_FDS) {
+		b->irqfds[b->num_irqfds++] = (struct bench_irqfd){ gsi, fd };
+		rc = 0;
+	}
+	for (unsigned i = 0; !on && i < b->num_irqfds; i++) {
+		if (b->irqfds[i].gsi == gsi && b->irqfds[i].fd == fd) {
+			b->irqfds[i] = b->irqfds[--b->num_irqfds];
+			rc = 0;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&b->lock);
+	return rc;
+}
+
+static int bench_msi_send(struct engine *e, uint64_t addr, uint32_t data)
+{
+	struct bench *b = bench_of(e);
+
+	pthread_mutex_lock(&b->lock);
+	b->sent++;
+	b->sent_addr = addr;
+	b->sent_data = data;
+	pthread_mutex_unlock(&b->lock);
+	return 0;
+}
+
+static void bench_destroy(struct engine *e)
+{
+	struct bench *b = bench_of(e);
+
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+static const struct engine_ops bench_ops = {
+	.name = "bench",
+	.memory_set = bench_memory_set,
+	.irqchip_set = bench_irqchip_set,
+	.vcpu_create = bench_vcpu_create,
+	.notify_set = bench_notify_set,
+	.line_set = bench_line_set,
+	.routes_set = bench_routes_set,
+	.irqfd_set = bench_irqfd_set,
+	.msi_send = bench_msi_send,
+	.destroy = bench_destroy,
+};
+
+struct engine *bench_create(void)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->engine.ops = &bench_ops;
+	b->engine.first_msi_gsi = BENCH_FIRST_MSI_GSI;
+	pthread_mutex_init(&b->lock, NULL);
+	return &b->engine;
+}
+
+bool bench_doorbell(struct engine *e, enum engine_space space, uint64_t addr, unsigned len)
+{
+	struct bench *b = bench_of(e);
+	bool hit = false;
+
+	pthread_mutex_lock(&b->lock);
+	for (unsigned i = 0; i < b->num_doorbells; i++) {
+		const struct bench_doorbell *d = &b->doorbells[i];
+
+		if (d->space == space && d->addr == addr && (!d->len || d->len == len)) {
+			(void)!write(d->fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+			hit = true;
+		}
+	}
+	pthread_mutex_unlock(&b->lock);
+	return hit;
+}
+
+/* Collect what the attached eventfds have counted, as an interrupt controller would. */
+static void bench_collect(struct bench *b, unsigned gsi)
+{
+	for (unsigned i = 0; i < b->num_routes; i++) {
+		if (b->routes[i].gsi == gsi) {
+			b->sent++;
+			b->sent_addr = b->routes[i].addr;
+			b->sent_data = b->routes[i].data;
+		}
+	}
+}
+
+unsigned bench_messages(struct engine *e, int timeout_ms, uint64_t *ret_addr, uint32_t *ret_data)
+{
+	struct bench *b = bench_of(e);
+	struct pollfd fds[BENCH_MAX_FDS];
+	unsigned num;
+
+	pthread_mutex_lock(&b->lock);
+	num = b->num_irqfds;
+	for (unsigned i = 0; i < num; i++)
+		fds[i] = (struct pollfd){ .fd = b->irqfds[i].fd, .events = POLLIN };
+	if (b->sent)
+		timeout_ms = 0;
+	pthread_mutex_unlock(&b->lock);
+	(void)poll(fds, num, timeout_ms);
+
+	pthread_mutex_lock(&b->lock);
+	for (unsigned i = 0; i < b->num_irqfds; i++) {
+		uint64_t count;
+
+		if (read(b->irqfds[i].fd, &count, sizeof(count)) == sizeof(count))
+			bench_collect(b, b->irqfds[i].gsi);
+	}
+	unsigned sent = b->sent;
+
+	if (ret_addr)
+		*ret_addr = b->sent_addr;
+	if (ret_data)
+		*ret_data = b->sent_data;
+	b->sent = 0;
+	pthread_mutex_unlock(&b->lock);
+	return sent;
+}
+
+bool bench_line(struct engine *e, unsigned gsi, unsigned *ret_edges)
+{
+	struct bench *b = bench_of(e);
+
+	pthread_mutex_lock(&b->lock);
+	bool level = gsi < BENCH_NUM_LINES && b->lines[gsi];
+
+	if (ret_edges)
+		*ret_edges = gsi < BENCH_NUM_LINES ? b->edges[gsi] : 0;
+	pthread_mutex_unlock(&b->lock);
+	return level;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int kvm_ioctl(int fd, unsigned long request, void *arg)
+{
+	int rc = ioctl(fd, request, arg);
+
+	return rc < 0 ? -errno : rc;
+}
+
+static int kvm_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva, bool readonly)
+{
+	struct kvm_userspace_memory_region r = {
+		.slot = slot,
+		.flags = readonly ? KVM_MEM_READONLY : 0,
+		.guest_phys_addr = gpa,
+		.memory_size = len,
+		.userspace_addr = (uintptr_t)hva,
+	};
+
+	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_SET_USER_MEMORY_REGION, &r);
+}
+
+static int kvm_irqchip_set(struct engine *e, enum engine_irqchip chip, bool pit)
+{
+	struct kvm *kvm = kvm_of(e);
+	int rc = kvm_arch_irqchip_set(kvm, chip, pit);
+
+	if (!rc)
+		kvm->irqchip = chip;
+	return rc;
+}
+
+static int kvm_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus, struct guest_cpu **ret_cpu)
+{
+	struct kvm *kvm = kvm_of(e);
+	struct kvm_cpu *vcpu = calloc(1, sizeof(*vcpu));
+	int rc;
+
+	if (!vcpu)
+		return -ENOMEM;
+	vcpu->cpu.engine = e;
+	vcpu->cpu.index = index;
+	vcpu->kvm = kvm;
+	vcpu->fd = ioctl(kvm->vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
+	if (vcpu->fd < 0) {
+		rc = -errno;
+		goto fail;
+	}
+	vcpu->run = mmap(NULL, (size_t)kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED) {
+		rc = -errno;
+		goto fail_fd;
+	}
+	rc = kvm_arch_vcpu_init(vcpu, num_cpus);
+	if (rc)
+		goto fail_run;
+	*ret_cpu = &vcpu->cpu;
+	return 0;
+fail_run:
+	munmap(vcpu->run, (size_t)kvm->run_size);
+fail_fd:
+	close(vcpu->fd);
+fail:
+	free(vcpu);
+	return rc;
+}
+
+static void kvm_vcpu_destroy(struct guest_cpu *gcp)
+{
+	struct kvm_cpu *vcpu = kvm_cpu_of(gcp);
+
+	munmap(vcpu->run, (size_t)vcpu->kvm->run_size);
+	close(vcpu->fd);
+	free(vcpu);
+}
+
+static int kvm_vcpu_boot(struct guest_cpu *gcp, const struct engine_boot *boot)
+{
+	return kvm_arch_vcpu_boot(kvm_cpu_of(gcp), boot);
+}
+
+static int kvm_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len, int fd, bool on)
+{
+	struct kvm_ioeventfd n = {
+		.addr = addr,
+		.len = len,
+		.fd = fd,
+		.flags = (space == ENGINE_IO ? KVM_IOEVENTFD_FLAG_PIO : 0u) |
+			 (on ? 0u : KVM_IOEVENTFD_FLAG_DEASSIGN),
+	};
+
+	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IOEVENTFD, &n);
+}
+
+static int kvm_line_set(struct engine *e, unsigned gsi, bool level)
+{
+	struct kvm_irq_level l = { .irq = gsi, .level = level };
+
+	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IRQ_LINE, &l);
+}
+
+static int kvm_routes_set(struct engine *e, const struct engine_msi_route *routes, unsigned num)
+{
+	struct kvm *kvm = kvm_of(e);
+	struct kvm_irq_routing *table =
+		calloc(1, sizeof(*table) + (KVM_ARCH_MAX_PIN_ROUTES + num) * sizeof(table->entries[0]));
+	int rc;
+
+	if (!table)
+		return -ENOMEM;
+	table->nr = kvm_arch_pin_routes(kvm, table->entries);
+	for (unsigned i = 0; i < num; i++) {
+		table->entries[table->nr++] = (struct kvm_irq_routing_entry){
+			.gsi = routes[i].gsi,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = { .address_lo = (uint32_t)routes[i].addr,
+				   .address_hi = (uint32_t)(routes[i].addr >> 32),
+				   .data = routes[i].data },
+		};
+	}
+	rc = kvm_ioctl(kvm->vm_fd, KVM_SET_GSI_ROUTING, table);
+	free(table);
+	return rc;
+}
+
+static int kvm_irqfd_set(struct engine *e, unsigned gsi, int fd, bool on)
+{
+	struct kvm_irqfd i = { .fd = (uint32_t)fd, .gsi = gsi, .flags = on ? 0u : KVM_IRQFD_FLAG_DEASSIGN };
+
+	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IRQFD, &i);
+}
+
+static int kvm_msi_send(struct engine *e, uint64_t addr, uint32_t data)
+{
+	struct kvm_msi m = { .address_lo = (uint32_t)addr, .address_hi = (uint32_t)(addr >> 32), .data = data };
+	int rc = kvm_ioctl(kvm_of(e)->vm_fd, KVM_SIGNAL_MSI, &m);
+
+	return rc < 0 ? rc : 0;
+}
+
+static void kvm_destroy(struct engine *e)
+{
+	struct kvm *kvm = kvm_of(e);
+
+	if (kvm->vm_fd >= 0)
+		close(kvm->vm_fd);
+	if (kvm->dev_fd >= 0)
+		close(kvm->dev_fd);
+	free(kvm->cpuid);
+	free(kvm);
+}
+
+static const struct engine_ops kvm_ops = {
+	.name = "kvm",
+	.memory_set = kvm_memory_set,
+	.irqchip_set = kvm_irqchip_set,
+	.vcpu_create = kvm_vcpu_create,
+	.vcpu_destroy = kvm_vcpu_destroy,
+	.vcpu_boot = kvm_vcpu_boot,
+	.vcpu_run = kvm_vcpu_run,
+	.vcpu_kick = kvm_vcpu_kick,
+	.notify_set = kvm_notify_set,
+	.line_set = kvm_line_set,
+	.routes_set = kvm_routes_set,
+	.irqfd_set = kvm_irqfd_set,
+	.msi_send = kvm_msi_send,
+	.destroy = kvm_destroy,
+};
+
+static const struct {
+	int cap;
+	const char *why;
+} kvm_required[] = {
+	{ KVM_CAP_USER_MEMORY, "this KVM cannot map user memory (KVM_CAP_USER_MEMORY)" },
+	{ KVM_CAP_IRQCHIP, "this KVM has no interrupt controllers (KVM_CAP_IRQCHIP)" },
+	{ KVM_CAP_IRQ_ROUTING, "this KVM has no interrupt routing (KVM_CAP_IRQ_ROUTING)" },
+	{ KVM_CAP_IRQFD, "this KVM has no irqfd (KVM_CAP_IRQFD)" },
+	{ KVM_CAP_IOEVENTFD, "this KVM has no ioeventfd (KVM_CAP_IOEVENTFD)" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "this KVM has no immediate exit (KVM_CAP_IMMEDIATE_EXIT)" },
+	{ KVM_CAP_READONLY_MEM, "this KVM has no read-only memory (KVM_CAP_READONLY_MEM)" },
+	{ KVM_CAP_SIGNAL_MSI, "this KVM cannot send messages (KVM_CAP_SIGNAL_MSI)" },
+};
+
+int engine_kvm_create(struct engine **ret_engine, const char **ret_why)
+{
+	struct kvm *kvm = calloc(1, sizeof(*kvm));
+	const char *why = NULL;
+	int rc = -ENOTSUP;
+
+	if (!kvm)
+		return -ENOMEM;
+	kvm->engine.ops = &kvm_ops;
+	kvm->engine.first_msi_gsi = KVM_ARCH_NUM_PINS;
+	kvm->vm_fd = -1;
+	kvm->dev_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm->dev_fd < 0) {
+		rc = -errno;
+		goto fail;
+	}
+	if (ioctl(kvm->dev_fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+		why = "this KVM speaks another interface version";
+		goto fail;
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(kvm_required); i++) {
+		if (ioctl(kvm->dev_fd, KVM_CHECK_EXTENSION, kvm_required[i].cap) <= 0) {
+			why = kvm_required[i].why;
+			goto fail;
+		}
+	}
+	kvm->run_size = ioctl(kvm->dev_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	/* Creating a VM takes locks that a signal may break off. */
+	do {
+		kvm->vm_fd = ioctl(kvm->dev_fd, KVM_CREATE_VM, 0UL);
+	} while (kvm->vm_fd < 0 && errno == EINTR);
+	if (kvm->vm_fd < 0 || kvm->run_size < (int)sizeof(struct kvm_run)) {
+		rc = -errno;
+		why = "KVM cannot create a VM";
+		goto fail;
+	}
+	rc = kvm_arch_vm_init(kvm, &why);
+	if (rc)
+		goto fail;
+	*ret_engine = &kvm->engine;
+	return 0;
+fail:
+	*ret_why = why;
+	kvm_destroy(&kvm->engine);
+	return rc;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of the KVM engine: what its common and its per-architecture files share. Nobody else includes this.
+ */
+#ifndef ENGINE_KVM_KVM_H
+#define ENGINE_KVM_KVM_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include "engine/engine.h"
+
+struct kvm {
+	struct engine engine;
+	int dev_fd, vm_fd;
+	int run_size; /* bytes of struct kvm_run and what follows it */
+	enum engine_irqchip irqchip;
+	struct kvm_cpuid2 *cpuid; /* x86-64: what this KVM supports */
+};
+
+struct kvm_cpu {
+	struct guest_cpu cpu;
+	struct kvm *kvm;
+	int fd;
+	struct kvm_run *run;
+	pthread_t thread; /* valid while vcpu_run runs */
+	_Atomic bool running;
+};
+
+static inline struct kvm *kvm_of(struct engine *e)
+{
+	return container_of(e, struct kvm, engine);
+}
+
+static inline struct kvm_cpu *kvm_cpu_of(struct guest_cpu *gcp)
+{
+	return container_of(gcp, struct kvm_cpu, cpu);
+}
+
+/* ioctl that returns its result or -errno. */
+int kvm_ioctl(int fd, unsigned long request, void *arg);
+
+/* Per architecture. */
+int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why);
+int kvm_arch_irqchip_set(struct kvm *kvm, enum engine_irqchip chip, bool pit);
+unsigned kvm_arch_pin_routes(const struct kvm *kvm, struct kvm_irq_routing_entry *entries);
+enum { KVM_ARCH_MAX_PIN_ROUTES = 64, KVM_ARCH_NUM_PINS = 24 };
+int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus);
+int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot);
+enum kvm_arch_exception { KVM_ARCH_UNDEFINED_INSTRUCTION, KVM_ARCH_BUS_ERROR };
+int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what);
+
+/* x86-64: the CPUID table of vCPU index. Allocated; NULL if out of memory. */
+struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm *kvm, unsigned index, unsigned num_cpus);
+
+enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *host, const char **ret_why);
+void kvm_vcpu_kick(struct guest_cpu *gcp);
+
+#endif

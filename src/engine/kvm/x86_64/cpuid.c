@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The CPUID table of a vCPU: what KVM supports, with the topology of this VM (one package of single-threaded cores,
+ * APIC id = index) and two hypervisor ranges: ours at 0x40000000, KVM's at 0x40000100.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "engine/kvm/kvm.h"
+
+enum {
+	LEAF_FEATURES = 0x1,
+	LEAF_CACHES = 0x4,
+	LEAF_TOPOLOGY = 0xb,
+	LEAF_TOPOLOGY_V2 = 0x1f,
+	LEAF_HYPERVISOR = 0x40000000,
+	LEAF_HYPERVISOR_KVM = 0x40000100,
+	LEAF_HYPERVISOR_END = 0x400001ff,
+	LEAF_EXT_SIZES = 0x80000008,
+	LEAF_EXT_CACHES = 0x8000001d,
+	LEAF_EXT_TOPOLOGY = 0x8000001e,
+
+	FEATURES_ECX_TSC_DEADLINE = 1u << 24,
+	FEATURES_ECX_HYPERVISOR = 1u << 31,
+	FEATURES_EDX_HTT = 1u << 28,
+};
+
+/* Bits needed to number n things. */
+static unsigned bits_for(unsigned n)
+{
+	unsigned bits = 0;
+
+	while ((1u << bits) < n)
+		bits++;
+	return bits;
+}
+
+static void cpuid_topology(struct kvm_cpuid_entry2 *e, unsigned index, unsigned num_cpus)
+{
+	e->edx = index;
+	if (e->index == 0) { /* threads of a core: one */
+		e->eax = 0;
+		e->ebx = 1;
+		e->ecx = 1u << 8;
+	} else if (e->index == 1) { /* cores of the package */
+		e->eax = bits_for(num_cpus);
+		e->ebx = num_cpus;
+		e->ecx = 2u << 8 | 1;
+	} else {
+		e->eax = e->ebx = 0;
+		e->ecx = e->index;
+	}
+}
+
+static void cpuid_patch(const struct kvm *kvm, struct kvm_cpuid_entry2 *e, unsigned index, unsigned num_cpus)
+{
+	switch (e->function) {
+	case LEAF_FEATURES:
+		e->ebx = (e->ebx & 0x0000ffff) | index << 24 | MIN(num_cpus, 255u) << 16;
+		e->ecx |= FEATURES_ECX_HYPERVISOR;
+		if (ioctl(kvm->dev_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+			e->ecx |= FEATURES_ECX_TSC_DEADLINE;
+		if (num_cpus > 1)
+			e->edx |= FEATURES_EDX_HTT;
+		else
+			e->edx &= ~(uint32_t)FEATURES_EDX_HTT;
+		break;
+	case LEAF_CACHES: /* cores of the package, CPUs that share the cache: each its own but the last level */
+		if (e->eax & 0x1f) {
+			unsigned sharing = ((e->eax >> 5) & 7) >= 3 ? num_cpus : 1;
+
+			e->eax = (e->eax & 0x3fff) | (sharing - 1) << 14 |
+				 ((1u << bits_for(num_cpus)) - 1) << 26;
+		}
+		break;
+	case LEAF_EXT_CACHES:
+		if (e->eax & 0x1f) {
+			unsigned sharing = ((e->eax >> 5) & 7) >= 3 ? num_cpus : 1;
+
+			e->eax = (e->eax & 0x3fff) | (sharing - 1) << 14;
+		}
+		break;
+	case LEAF_TOPOLOGY:
+	case LEAF_TOPOLOGY_V2:
+		cpuid_topology(e, index, num_cpus);
+		break;
+	case LEAF_EXT_SIZES:
+		e->ecx = (e->ecx & ~0xf0ffu) | bits_for(num_cpus) << 12 | (num_cpus - 1);
+		break;
+	case LEAF_EXT_TOPOLOGY:
+		e->eax = index;
+		e->ebx = index;
+		e->ecx = 0;
+		break;
+	case LEAF_HYPERVISOR_KVM:
+		e->eax = LEAF_HYPERVISOR_KVM + 1;
+		break;
+	default:
+		break;
+	}
+}
+
+struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm *kvm, unsigned index, unsigned num_cpus)
+{
+	const struct kvm_cpuid2 *from = kvm->cpuid;
+	struct kvm_cpuid2 *to = calloc(1, sizeof(*to) + (from->nent + 1) * sizeof(to->entries[0]));
+
+	if (!to)
+		return NULL;
+	for (unsigned i = 0; i < from->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &to->entries[to->nent++];
+
+		*e = from->entries[i];
+		/* KVM's own range moves up to make room for ours. */
+		if (e->function >= LEAF_HYPERVISOR && e->function <= LEAF_HYPERVISOR_END)
+			e->function += LEAF_HYPERVISOR_KVM - LEAF_HYPERVISOR;
+		cpuid_patch(kvm, e, index, num_cpus);
+	}
+	struct kvm_cpuid_entry2 *ours = &to->entries[to->nent++];
+
+	ours->function = LEAF_HYPERVISOR;
+	ours->eax = LEAF_HYPERVISOR;
+	memcpy(&ours->ebx, "QNXQ", 4);
+	memcpy(&ours->ecx, "VMBS", 4);
+	return to;
+}

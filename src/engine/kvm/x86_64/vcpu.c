@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "engine/kvm/kvm.h"
+
+/* Fixed pages that Intel's VMX needs below 4 GiB; kept out of the guest's memory by the address plan. */
+enum { KVM_IDENTITY_MAP = 0xfffbc000, KVM_TSS = 0xfffbd000 };
+
+enum { MAX_CPUID_ENTRIES = 256 };
+
+enum {
+	MSR_IA32_MISC_ENABLE = 0x1a0,
+	MSR_IA32_MTRR_DEF_TYPE = 0x2ff,
+	MISC_ENABLE_FAST_STRINGS = 1u << 0,
+	MTRR_ENABLE_WRITE_BACK = 0x806,
+};
+
+enum {
+	CR0_PE = 1u << 0,
+	CR0_ET = 1u << 4,
+	CR0_NE = 1u << 5,
+	CR0_WP = 1u << 16,
+	CR0_PG = 1u << 31,
+	CR4_PAE = 1u << 5,
+	EFER_LME = 1u << 8,
+	EFER_LMA = 1u << 10,
+};
+
+enum { VECTOR_UD = 6, VECTOR_GP = 13 };
+
+int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why)
+{
+	uint64_t identity = KVM_IDENTITY_MAP;
+	int rc;
+
+	kvm->cpuid = calloc(1, sizeof(*kvm->cpuid) + MAX_CPUID_ENTRIES * sizeof(kvm->cpuid->entries[0]));
+	if (!kvm->cpuid)
+		return -ENOMEM;
+	kvm->cpuid->nent = MAX_CPUID_ENTRIES;
+	rc = kvm_ioctl(kvm->dev_fd, KVM_GET_SUPPORTED_CPUID, kvm->cpuid);
+	if (rc) {
+		*ret_why = "KVM does not say which processor features it supports";
+		return rc;
+	}
+	rc = kvm_ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+	if (!rc && ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)KVM_TSS) < 0)
+		rc = -errno;
+	if (rc)
+		*ret_why = "KVM does not take the place of its fixed pages";
+	return rc;
+}
+
+int kvm_arch_irqchip_set(struct kvm *kvm, enum engine_irqchip chip, bool pit)
+{
+	if (chip == ENGINE_IRQCHIP_NONE) {
+		/* Local APICs only: the split machine with no pins. */
+		struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP };
+
+		return kvm_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &cap);
+	}
+	int rc = kvm_ioctl(kvm->vm_fd, KVM_CREATE_IRQCHIP, NULL);
+
+	if (!rc && pit) {
+		struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+		rc = kvm_ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &config);
+	}
+	return rc;
+}
+
+/* Pins 0 to 15 reach the ioapic and the 8259s, the others the ioapic alone. */
+unsigned kvm_arch_pin_routes(const struct kvm *kvm, struct kvm_irq_routing_entry *entries)
+{
+	unsigned n = 0;
+
+	if (kvm->irqchip != ENGINE_IRQCHIP_KERNEL)
+		return 0;
+	for (uint32_t pin = 0; pin < KVM_ARCH_NUM_PINS; pin++) {
+		entries[n++] = (struct kvm_irq_routing_entry){
+			.gsi = pin,
+			.type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = pin },
+		};
+		if (pin >= 16)
+			continue;
+		entries[n++] = (struct kvm_irq_routing_entry){
+			.gsi = pin,
+			.type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip = { .irqchip = pin < 8 ? KVM_IRQCHIP_PIC_MASTER :
+							    KVM_IRQCHIP_PIC_SLAVE,
+				       .pin = pin % 8 },
+		};
+	}
+	return n;
+}
+
+static int kvm_set_msrs(struct kvm_cpu *vcpu)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entries[2];
+	} msrs = {
+		.head.nmsrs = 2,
+		.entries = { { .index = MSR_IA32_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRINGS },
+			     { .index = MSR_IA32_MTRR_DEF_TYPE, .data = MTRR_ENABLE_WRITE_BACK } },
+	};
+	int rc = kvm_ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
+
+	return rc < 0 ? rc : rc == 2 ? 0 : -EIO;
+}
+
+/* As firmware leaves the boot processor: LINT0 takes the 8259s' interrupt, LINT1 is NMI. */
+static int kvm_set_lapic(struct kvm_cpu *vcpu)
+{
+	enum { LVT0 = 0x350, LVT1 = 0x360 };
+	const uint32_t extint = 0x700, nmi = 0x400;
+	struct kvm_lapic_state lapic;
+	int rc = kvm_ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic);
+
+	if (rc)
+		return rc;
+	memcpy(&lapic.regs[LVT0], &extint, sizeof(extint));
+	memcpy(&lapic.regs[LVT1], &nmi, sizeof(nmi));
+	return kvm_ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic);
+}
+
+int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus)
+{
+	struct kvm_cpuid2 *cpuid = kvm_cpuid_make(vcpu->kvm, vcpu->cpu.index, num_cpus);
+	int rc;
+
+	if (!cpuid)
+		return -ENOMEM;
+	rc = kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	free(cpuid);
+	if (!rc)
+		rc = kvm_set_msrs(vcpu);
+	if (!rc)
+		rc = kvm_set_lapic(vcpu);
+	return rc;
+}
+
+static struct kvm_segment kvm_flat_segment(uint16_t selector, bool code)
+{
+	return (struct kvm_segment){
+		.base = 0,
+		.limit = 0xffffffff,
+		.selector = selector,
+		.type = code ? 11 : 3, /* accessed; execute and read, or read and write */
+		.present = 1,
+		.s = 1,
+		.l = code,
+		.db = !code,
+		.g = 1,
+	};
+}
+
+static void kvm_sregs_long_mode(struct kvm_sregs *s, const struct engine_boot *boot)
+{
+	struct kvm_segment data = kvm_flat_segment(boot->data_selector, false);
+
+	s->cs = kvm_flat_segment(boot->code_selector, true);
+	s->ds = s->es = s->fs = s->gs = s->ss = data;
+	s->tr = (struct kvm_segment){ .type = 11, .present = 1, .limit = 0xffff };
+	s->gdt = (struct kvm_dtable){ .base = boot->gdt_base, .limit = boot->gdt_limit };
+	s->idt = (struct kvm_dtable){ 0 };
+	s->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+	s->cr3 = boot->cr3;
+	s->cr4 = CR4_PAE;
+	s->efer = EFER_LME | EFER_LMA;
+}
+
+int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot)
+{
+	struct kvm_regs regs = { .rip = boot->rip, .rsp = boot->rsp, .rsi = boot->rsi, .rflags = 2 };
+	struct kvm_sregs sregs;
+	int rc = kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs);
+
+	if (rc)
+		return rc;
+	if (boot->long_mode) {
+		kvm_sregs_long_mode(&sregs, boot);
+	} else {
+		sregs.cs.base = boot->cs_base;
+		sregs.cs.selector = (uint16_t)(boot->cs_base >> 4);
+	}
+	rc = kvm_ioctl(vcpu->fd, KVM_SET_SREGS, &sregs);
+	if (!rc)
+		rc = kvm_ioctl(vcpu->fd, KVM_SET_REGS, &regs);
+	return rc;
+}
+
+int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what)
+{
+	struct kvm_vcpu_events ev;
+	int rc = kvm_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+
+	if (rc)
+		return rc;
+	ev.exception.injected = 1;
+	ev.exception.nr = what == KVM_ARCH_BUS_ERROR ? VECTOR_GP : VECTOR_UD;
+	ev.exception.has_error_code = what == KVM_ARCH_BUS_ERROR;
+	ev.exception.error_code = 0;
+	return kvm_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "irq/irq.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+
+struct irq_line {
+	struct irq_line *next;
+	pthread_mutex_t lock; /* orders the calls of set */
+	uint32_t levels;      /* bit n: level of source n */
+	unsigned num_sources;
+	int (*set)(void *opaque, unsigned pin, bool level);
+	void *opaque;
+	unsigned pin;
+};
+
+struct irq {
+	struct engine *engine;
+	pthread_mutex_t lock; /* the routing table, the lists */
+	struct irq_line *lines;
+	unsigned num_routes;
+	struct engine_msi_route *routes; /* num_routes entries: what the engine has */
+	uint8_t used[IRQ_MAX_VECTORS / 8];
+};
+
+int irq_create(struct engine *engine, struct irq **ret_irq)
+{
+	struct irq *irq = calloc(1, sizeof(*irq));
+
+	if (!irq)
+		return -ENOMEM;
+	irq->engine = engine;
+	pthread_mutex_init(&irq->lock, NULL);
+	*ret_irq = irq;
+	return 0;
+}
+
+void irq_destroy(struct irq *irq)
+{
+	if (!irq)
+		return;
+	while (irq->lines) {
+		struct irq_line *line = irq->lines;
+
+		irq->lines = line->next;
+		pthread_mutex_destroy(&line->lock);
+		free(line);
+	}
+	pthread_mutex_destroy(&irq->lock);
+	free(irq->routes);
+	free(irq);
+}
+
+int irq_vector_create(struct irq *irq, struct irq_vector *ret_vector)
+{
+	unsigned i = 0;
+	int rc = -ENOSPC, fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	pthread_mutex_lock(&irq->lock);
+	while (i < IRQ_MAX_VECTORS && (irq->used[i / 8] & (1u << (i % 8))))
+		i++;
+	if (i < IRQ_MAX_VECTORS) {
+		irq->used[i / 8] |= (uint8_t)(1u << (i % 8));
+		*ret_vector = (struct irq_vector){ .fd = fd, .gsi = irq->engine->first_msi_gsi + i };
+		rc = 0;
+	}
+	pthread_mutex_unlock(&irq->lock);
+	if (rc)
+		close(fd);
+	return rc;
+}
+
+void irq_vector_destroy(struct irq *irq, struct irq_vector *vector)
+{
+	if (vector->fd < 0)
+		return;
+	irq_vector_attach(irq, vector, false);
+	pthread_mutex_lock(&irq->lock);
+	unsigned i = vector->gsi - irq->engine->first_msi_gsi;
+
+	irq->used[i / 8] &= (uint8_t)~(1u << (i % 8));
+	pthread_mutex_unlock(&irq->lock);
+	close(vector->fd);
+	vector->fd = -1;
+}
+
+int irq_vector_route(struct irq *irq, struct irq_vector *vector, uint64_t addr, uint32_t data)
+{
+	int rc = 0;
+
+	if (vector->routed && vector->addr == addr && vector->data == data)
+		return 0;
+	pthread_mutex_lock(&irq->lock);
+	struct engine_msi_route *route = NULL;
+
+	for (unsigned i = 0; i < irq->num_routes && !route; i++)
+		if (irq->routes[i].gsi == vector->gsi)
+			route = &irq->routes[i];
+	if (!route) {
+		struct engine_msi_route *more =
+			realloc(irq->routes, (irq->num_routes + 1) * sizeof(*more));
+
+		if (!more) {
+			rc = -ENOMEM;
+			goto out;
+		}
+		irq->routes = more;
+		route = &more[irq->num_routes++];
+	}
+	*route = (struct engine_msi_route){ .gsi = vector->gsi, .addr = addr, .data = data };
+	rc = irq->engine->ops->routes_set(irq->engine, irq->routes, irq->num_routes);
+	if (!rc) {
+		vector->routed = true;
+		vector->addr = addr;
+		vector->data = data;
+	}
+out:
+	pthread_mutex_unlock(&irq->lock);
+	return rc;
+}
+
+int irq_vector_attach(struct irq *irq, struct irq_vector *vector, bool on)
+{
+	if (vector->attached == on)
+		return 0;
+	if (on && !vector->routed)
+		return -EINVAL;
+	int rc = irq->engine->ops->irqfd_set(irq->engine, vector->gsi, vector->fd, on);
+
+	if (!rc)
+		vector->attached = on;
+	return rc;
+}
+
+void irq_vector_signal(const struct irq_vector *vector)
+{
+	/* A counter at its maximum is pending anyway, so that a refused write loses nothing. */
+	(void)!write(vector->fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+bool irq_vector_pending(const struct irq_vector *vector)
+{
+	struct pollfd p = { .fd = vector->fd, .events = POLLIN };
+
+	return !vector->attached && poll(&p, 1, 0) == 1;
+}
+
+void irq_vector_clear(struct irq_vector *vector)
+{
+	uint64_t count;
+
+	if (!vector->attached)
+		(void)!read(vector->fd, &count, sizeof(count));
+}
+
+int irq_line_create(struct irq *irq, int (*set)(void *opaque, unsigned pin, bool level), void *opaque,
+		    unsigned pin, struct irq_line **ret_line)
+{
+	struct irq_line *line = calloc(1, sizeof(*line));
+
+	if (!line)
+		return -ENOMEM;
+	pthread_mutex_init(&line->lock, NULL);
+	line->set = set;
+	line->opaque = opaque;
+	line->pin = pin;
+	pthread_mutex_lock(&irq->lock);
+	line->next = irq->lines;
+	irq->lines = line;
+	pthread_mutex_unlock(&irq->lock);
+	*ret_line = line;
+	return 0;
+}
+
+int irq_line_source_add(struct irq_line *line, unsigned *ret_source)
+{
+	if (line->num_sources == IRQ_MAX_LINE_SOURCES)
+		return -ENOSPC;
+	*ret_source = line->num_sources++;
+	return 0;
+}
+
+int irq_line_set(struct irq_line *line, unsigned source, bool level)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&line->lock);
+	uint32_t bit = UINT32_C(1) << source;
+	uint32_t levels = level ? line->levels | bit : line->levels & ~bit;
+	bool changed = !line->levels != !levels;
+
+	line->levels = levels;
+	if (changed)
+		rc = line->set(line->opaque, line->pin, levels != 0);
+	pthread_mutex_unlock(&line->lock);
+	return rc;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "engine/bench/bench.h"
+#include "irq/irq.h"
+
+struct fixture {
+	struct engine *engine;
+	struct irq *irq;
+};
+
+static int setup(void **state)
+{
+	static struct fixture f;
+
+	f.engine = bench_create();
+	*state = &f;
+	return f.engine ? irq_create(f.engine, &f.irq) : -1;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	irq_destroy(f->irq);
+	f->engine->ops->destroy(f->engine);
+	return 0;
+}
+
+static void test_vector(void **state)
+{
+	struct fixture *f = *state;
+	struct irq_vector v;
+	uint64_t addr;
+	uint32_t data;
+
+	assert_int_equal(irq_vector_create(f->irq, &v), 0);
+	assert_int_equal(irq_vector_attach(f->irq, &v, true), -EINVAL); /* no route yet */
+	irq_vector_signal(&v);
+	assert_true(irq_vector_pending(&v));
+	assert_int_equal(bench_messages(f->engine, 0, NULL, NULL), 0);
+	assert_int_equal(irq_vector_route(f->irq, &v, 0xfee01000, 0x4321), 0);
+	assert_int_equal(irq_vector_attach(f->irq, &v, true), 0);
+	/* What was pending is delivered when the vector is unmasked. */
+	assert_int_equal(bench_messages(f->engine, 0, &addr, &data), 1);
+	assert_int_equal(addr, 0xfee01000);
+	assert_int_equal(data, 0x4321);
+	assert_false(irq_vector_pending(&v));
+	assert_int_equal(irq_vector_attach(f->irq, &v, false), 0);
+	irq_vector_signal(&v);
+	irq_vector_clear(&v);
+	assert_false(irq_vector_pending(&v));
+	irq_vector_destroy(f->irq, &v);
+	assert_int_equal(v.fd, -1);
+}
+
+static void test_gsis_are_distinct_and_reused(void **state)
+{
+	struct fixture *f = *state;
+	struct irq_vector a, b, c;
+
+	assert_int_equal(irq_vector_create(f->irq, &a), 0);
+	assert_int_equal(irq_vector_create(f->irq, &b), 0);
+	assert_int_not_equal(a.gsi, b.gsi);
+	uint32_t gsi = a.gsi;
+
+	irq_vector_destroy(f->irq, &a);
+	assert_int_equal(irq_vector_create(f->irq, &c), 0);
+	assert_int_equal(c.gsi, gsi);
+	irq_vector_destroy(f->irq, &b);
+	irq_vector_destroy(f->irq, &c);
+}
+
+static unsigned changes;
+static bool last_level;
+
+static int count_change(void *opaque, unsigned pin, bool level)
+{
+	assert_null(opaque);
+	assert_int_equal(pin, 7);
+	changes++;
+	last_level = level;
+	return 0;
+}
+
+static void test_line_is_wired_or(void **state)
+{
+	struct fixture *f = *state;
+	struct irq_line *line;
+	unsigned a, b, more;
+
+	changes = 0;
+	assert_int_equal(irq_line_create(f->irq, count_change, NULL, 7, &line), 0);
+	assert_int_equal(irq_line_source_add(line, &a), 0);
+	assert_int_equal(irq_line_source_add(line, &b), 0);
+	irq_line_set(line, a, true);
+	irq_line_set(line, b, true);
+	irq_line_set(line, a, true);
+	assert_int_equal(changes, 1);
+	assert_true(last_level);
+	irq_line_set(line, a, false);
+	assert_int_equal(changes, 1); /* the other source still holds it */
+	irq_line_set(line, b, false);
+	assert_int_equal(changes, 2);
+	assert_false(last_level);
+	for (unsigned i = 2; i < IRQ_MAX_LINE_SOURCES; i++)
+		assert_int_equal(irq_line_source_add(line, &more), 0);
+	assert_int_equal(irq_line_source_add(line, &more), -ENOSPC);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_vector, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gsis_are_distinct_and_reused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_line_is_wired_or, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("irq", tests, NULL, NULL);
+}
