@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The register file of a VirtIO device, and the lives of its queues.
+ *
+ * One mutex guards the registers, the status and the stages of the queues. What happens between a
+ * vCPU that writes the status and the loop thread that works a queue goes over the queue's stage:
+ * the vCPU sets START or STOP and signals the kick eventfd; the loop thread does it and goes on to
+ * LIVE or IDLE. A reset is finished (status reads 0) by whoever takes the last queue to IDLE, so
+ * that nothing touches a queue or raises an interrupt after that.
+ */
+#include "virtio/device.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <virtio.h>
+
+#include "virtio/feature.h"
+
+enum queue_stage {
+	QUEUE_IDLE,
+	QUEUE_START,	/* open; the loop thread has not begun */
+	QUEUE_LIVE,	/* the loop thread's */
+	QUEUE_STOP,	/* halted; the loop thread has not heard */
+	QUEUE_STOPPING, /* the owner said that something is still in flight */
+};
+
+struct device_queue {
+	struct virtqueue *vq;
+	uint16_t max_size; /* 0: not there */
+	uint16_t size;
+	bool enabled;
+	uint64_t addr[3];
+	const struct virtio_queue_ops *ops; /* NULL: not served */
+	void *opaque;
+	int fd;
+	enum queue_stage stage; /* of a served queue */
+};
+
+struct virtio_device {
+	struct virtio_device_info info;
+	const struct memory *mem;
+	uint32_t offered[VIO_MAX_FEATURE_WORDS];
+	const struct virtio_transport_ops *transport_ops;
+	void *transport;
+
+	pthread_mutex_t mtx;
+	uint32_t driver_features[VIO_MAX_FEATURE_WORDS];
+	bool features_beyond; /* bits were set in words that nobody offers */
+	uint8_t status;
+	bool resetting;	   /* status will become 0 */
+	bool owner_resets; /* ... after virtio_device_reset_finish */
+	bool config_dirty; /* changed since the driver looked last */
+	uint8_t generation;
+	struct device_queue queues[];
+};
+
+/* What becomes of a queue that broke while a lock was held; told to the owner afterwards. */
+struct breakage {
+	unsigned queue;
+	const char *why; /* NULL: nothing broke */
+};
+
+static void queue_interrupt(void *opaque, unsigned index);
+static void queue_broken(void *opaque, unsigned index, const char *why);
+
+int virtio_device_create(const struct virtio_device_info *info, const struct memory *mem,
+			 struct virtio_device **ret_dev)
+{
+	struct virtio_device *vd;
+
+	if (info->num_queues > VIRTIO_DEVICE_MAX_QUEUES ||
+	    info->config_size > VIRTIO_DEVICE_MAX_CONFIG)
+		return -EINVAL;
+	vd = calloc(1, sizeof(*vd) + info->num_queues * sizeof(vd->queues[0]));
+	if (!vd)
+		return -ENOMEM;
+	vd->info = *info;
+	vd->mem = mem;
+	virtio_features_offer(info->type, info->features, vd->offered);
+	pthread_mutex_init(&vd->mtx, NULL);
+	for (unsigned i = 0; i < info->num_queues; i++)
+		vd->queues[i].fd = -1;
+	*ret_dev = vd;
+	return 0;
+}
+
+void virtio_device_destroy(struct virtio_device *vd)
+{
+	if (!vd)
+		return;
+	for (unsigned i = 0; i < vd->info.num_queues; i++) {
+		virtqueue_destroy(vd->queues[i].vq);
+		if (vd->queues[i].fd >= 0)
+			close(vd->queues[i].fd);
+	}
+	pthread_mutex_destroy(&vd->mtx);
+	free(vd);
+}
+
+/* The bounds check of every queue index that a guest gives. NULL: not there. */
+static struct device_queue *queue_get(struct virtio_device *vd, unsigned queue)
+{
+	return queue < vd->info.num_queues && vd->queues[queue].max_size ? &vd->queues[queue]
+									 : NULL;
+}
+
+int virtio_device_queue_init(struct virtio_device *vd, unsigned queue, unsigned max_size)
+{
+	const struct virtqueue_host host = {
+		.interrupt = queue_interrupt,
+		.broken = queue_broken,
+		.opaque = vd,
+	};
+	struct device_queue *q;
+
+	if (queue >= vd->info.num_queues || !is_pow2(max_size) || max_size > VIRTQ_MAX_SIZE)
+		return -EINVAL;
+	q = &vd->queues[queue];
+	if (!q->vq) {
+		int r = virtqueue_create(vd->mem, queue, &host, &q->vq);
+
+		if (r < 0)
+			return r;
+	}
+	q->max_size = q->size = (uint16_t)max_size;
+	return 0;
+}
+
+int virtio_device_queue_serve(struct virtio_device *vd, unsigned queue,
+			      const struct virtio_queue_ops *ops, void *opaque)
+{
+	struct device_queue *q = queue_get(vd, queue);
+
+	if (!q || q->ops)
+		return -EINVAL;
+	q->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (q->fd < 0)
+		return -errno;
+	q->ops = ops;
+	q->opaque = opaque;
+	return 0;
+}
+
+void virtio_device_transport_set(struct virtio_device *vd, const struct virtio_transport_ops *ops,
+				 void *transport)
+{
+	vd->transport_ops = ops;
+	vd->transport = transport;
+}
+
+int virtio_device_queue_fd(const struct virtio_device *vd, unsigned queue)
+{
+	return queue < vd->info.num_queues ? vd->queues[queue].fd : -1;
+}
+
+struct virtqueue *virtio_device_queue(struct virtio_device *vd, unsigned queue)
+{
+	return queue < vd->info.num_queues ? vd->queues[queue].vq : NULL;
+}
+
+unsigned virtio_device_num_queues(const struct virtio_device *vd)
+{
+	return vd->info.num_queues;
+}
+
+unsigned virtio_device_config_size(const struct virtio_device *vd)
+{
+	return vd->info.config_size;
+}
+
+uint16_t virtio_device_type(const struct virtio_device *vd)
+{
+	return vd->info.type;
+}
+
+/* Does the owner work queues itself, or has it none that the core could work for it? */
+static bool owner_works(const struct virtio_device *vd)
+{
+	for (unsigned i = 0; i < vd->info.num_queues; i++) {
+		if (!vd->queues[i].ops)
+			return true;
+	}
+	return vd->info.num_queues == 0;
+}
+
+static void queue_signal(const struct device_queue *q)
+{
+	/* A counter at its maximum is readable anyway. */
+	(void)!write(q->fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+static void queue_interrupt(void *opaque, unsigned index)
+{
+	struct virtio_device *vd = opaque;
+
+	vd->transport_ops->queue_interrupt(vd->transport, index);
+}
+
+/* The device cannot go on. Returns true if that is new. Locked. */
+static bool set_needs_reset(struct virtio_device *vd)
+{
+	if (vd->resetting || vd->status & VIRTIO_STATUS_NEEDS_RESET)
+		return false;
+	vd->status |= VIRTIO_STATUS_NEEDS_RESET;
+	for (unsigned i = 0; i < vd->info.num_queues; i++) {
+		if (vd->queues[i].vq)
+			virtqueue_halt(vd->queues[i].vq);
+	}
+	/* Queues are open after DRIVER_OK only, so a notification is due. */
+	vd->transport_ops->config_interrupt(vd->transport);
+	return true;
+}
+
+/* On the thread that works the queue, without the lock. */
+static void queue_broken(void *opaque, unsigned index, const char *why)
+{
+	struct virtio_device *vd = opaque;
+	bool first;
+
+	pthread_mutex_lock(&vd->mtx);
+	first = set_needs_reset(vd);
+	pthread_mutex_unlock(&vd->mtx);
+	if (first)
+		vd->info.broken(vd->info.owner, index, why);
+}
+
+static int queue_open(struct virtio_device *vd, struct device_queue *q, struct breakage *broke)
+{
+	const struct virtqueue_layout layout = {
+		.size = q->size,
+		.desc = q->addr[VIRTIO_QUEUE_DESC],
+		.driver = q->addr[VIRTIO_QUEUE_DRIVER],
+		.device = q->addr[VIRTIO_QUEUE_DEVICE],
+		.event_idx = virtio_features_has(vd->driver_features, VIRTIO_F_EVENT_IDX),
+		.indirect = virtio_features_has(vd->driver_features, VIRTIO_F_INDIRECT_DESC),
+	};
+	const char *why;
+	int r = virtqueue_open(q->vq, &layout, &why);
+
+	if (r < 0 && set_needs_reset(vd))
+		*broke = (struct breakage){ .queue = (unsigned)(q - vd->queues), .why = why };
+	return r;
+}
+
+/*
+ * The driver said DRIVER_OK, or enabled a queue after that: the served queues that are enabled come
+ * to life. The first one that cannot be opened stops all. Locked.
+ */
+static void start_served(struct virtio_device *vd, struct breakage *broke)
+{
+	if (!(vd->status & VIRTIO_STATUS_DRIVER_OK) || vd->status & VIRTIO_STATUS_NEEDS_RESET)
+		return;
+	for (unsigned i = 0; i < vd->info.num_queues; i++) {
+		struct device_queue *q = &vd->queues[i];
+
+		if (!q->ops || !q->enabled || q->stage != QUEUE_IDLE)
+			continue;
+		if (queue_open(vd, q, broke) < 0)
+			return;
+		q->stage = QUEUE_START;
+		queue_signal(q);
+	}
+}
+
+int virtio_device_setup_queues(struct virtio_device *vd)
+{
+	struct breakage broke = { 0 };
+	int r = 0;
+
+	pthread_mutex_lock(&vd->mtx);
+	if (vd->resetting || !(vd->status & VIRTIO_STATUS_DRIVER_OK) ||
+	    vd->status & VIRTIO_STATUS_NEEDS_RESET)
+		r = -ENODEV;
+	for (unsigned i = 0; !r && i < vd->info.num_queues; i++) {
+		struct device_queue *q = &vd->queues[i];
+
+		if (!q->ops && q->enabled && !virtqueue_size(q->vq))
+			r = queue_open(vd, q, &broke);
+	}
+	pthread_mutex_unlock(&vd->mtx);
+	if (broke.why)
+		vd->info.broken(vd->info.owner, broke.queue, broke.why);
+	return r;
+}
+
+static void queue_forget(struct device_queue *q)
+{
+	if (q->vq)
+		virtqueue_close(q->vq);
+	q->size = q->max_size;
+	q->enabled = false;
+	memset(q->addr, 0, sizeof(q->addr));
+}
+
+/* The end of a reset, if nothing holds it up any more. Locked. */
+static void reset_try_finish(struct virtio_device *vd)
+{
+	if (!vd->resetting || vd->owner_resets)
+		return;
+	for (unsigned i = 0; i < vd->info.num_queues; i++) {
+		if (vd->queues[i].stage != QUEUE_IDLE)
+			return;
+	}
+	for (unsigned i = 0; i < vd->info.num_queues; i++)
+		queue_forget(&vd->queues[i]);
+	memset(vd->driver_features, 0, sizeof(vd->driver_features));
+	vd->features_beyond = false;
+	if (vd->info.driver_features)
+		memset(vd->info.driver_features, 0, sizeof(vd->driver_features));
+	if (vd->transport_ops)
+		vd->transport_ops->reset(vd->transport);
+	vd->resetting = false;
+	vd->status = 0;
+}
+
+/* Locked. */
+static void reset_begin(struct virtio_device *vd)
+{
+	if (vd->resetting)
+		return;
+	vd->resetting = true;
+	vd->owner_resets = owner_works(vd);
+	for (unsigned i = 0; i < vd->info.num_queues; i++) {
+		struct device_queue *q = &vd->queues[i];
+
+		if (q->vq)
+			virtqueue_halt(q->vq);
+		if (q->stage == QUEUE_START) {
+			q->stage = QUEUE_IDLE; /* the loop thread has not heard of it: nothing to
+						  stop */
+		} else if (q->stage == QUEUE_LIVE) {
+			q->stage = QUEUE_STOP;
+			queue_signal(q);
+		}
+	}
+	reset_try_finish(vd);
+}
+
+void virtio_device_reset_request(struct virtio_device *vd)
+{
+	pthread_mutex_lock(&vd->mtx);
+	reset_begin(vd);
+	pthread_mutex_unlock(&vd->mtx);
+}
+
+void virtio_device_reset_finish(struct virtio_device *vd)
+{
+	pthread_mutex_lock(&vd->mtx);
+	reset_begin(vd);
+	vd->owner_resets = false;
+	reset_try_finish(vd);
+	pthread_mutex_unlock(&vd->mtx);
+}
+
+bool virtio_device_reset_pending(struct virtio_device *vd)
+{
+	bool pending;
+
+	pthread_mutex_lock(&vd->mtx);
+	pending = vd->resetting;
+	pthread_mutex_unlock(&vd->mtx);
+	return pending;
+}
+
+void virtio_device_queue_kicked(struct virtio_device *vd, unsigned queue)
+{
+	struct device_queue *q = queue_get(vd, queue);
+	enum queue_stage stage;
+	uint64_t times;
+
+	if (!q || !q->ops)
+		return;
+	/* Before looking at anything else, so that what comes later makes it readable again. */
+	(void)!read(q->fd, &times, sizeof(times));
+	pthread_mutex_lock(&vd->mtx);
+	stage = q->stage;
+	if (stage == QUEUE_START)
+		q->stage = QUEUE_LIVE;
+	else if (stage == QUEUE_STOP)
+		q->stage = QUEUE_STOPPING;
+	pthread_mutex_unlock(&vd->mtx);
+
+	if (stage == QUEUE_START && q->ops->start)
+		q->ops->start(q->opaque, queue, q->vq);
+	/* A kick after each start: one that came before DRIVER_OK was drained then, buffers may be
+	 * there. */
+	if ((stage == QUEUE_START || stage == QUEUE_LIVE) && virtqueue_live(q->vq))
+		q->ops->kick(q->opaque, queue, q->vq);
+	if (stage == QUEUE_STOP && (!q->ops->stop || q->ops->stop(q->opaque, queue, q->vq)))
+		virtio_device_queue_stopped(vd, queue);
+}
+
+void virtio_device_queue_stopped(struct virtio_device *vd, unsigned queue)
+{
+	struct device_queue *q = queue_get(vd, queue);
+
+	if (!q)
+		return;
+	pthread_mutex_lock(&vd->mtx);
+	if (q->stage == QUEUE_STOPPING) {
+		q->stage = QUEUE_IDLE;
+		virtqueue_close(q->vq);
+		reset_try_finish(vd);
+	}
+	pthread_mutex_unlock(&vd->mtx);
+}
+
+void virtio_device_config_changed(struct virtio_device *vd)
+{
+	pthread_mutex_lock(&vd->mtx);
+	vd->config_dirty = true;
+	if (vd->status & VIRTIO_STATUS_DRIVER_OK && !vd->resetting)
+		vd->transport_ops->config_interrupt(vd->transport);
+	pthread_mutex_unlock(&vd->mtx);
+}
+
+/*
+ * The generation grows when the driver looks, not when the configuration changes: it has 8 bits,
+ * and a driver between two of whose reads came 256 changes must see a difference too. Locked.
+ */
+static void settle_generation(struct virtio_device *vd)
+{
+	if (vd->config_dirty)
+		vd->generation++;
+	vd->config_dirty = false;
+}
+
+uint8_t virtio_device_generation(struct virtio_device *vd)
+{
+	uint8_t generation;
+
+	pthread_mutex_lock(&vd->mtx);
+	settle_generation(vd);
+	generation = vd->generation;
+	pthread_mutex_unlock(&vd->mtx);
+	return generation;
+}
+
+unsigned virtio_device_config_access(struct virtio_device *vd, uint64_t offset, unsigned len,
+				     bool write)
+{
+	bool pass;
+
+	if (!range_inside(offset, len, 0, vd->info.config_size))
+		return VIOREF_NOP;
+	pthread_mutex_lock(&vd->mtx);
+	if (write) {
+		pass = !vd->resetting &&
+		       (vd->status & VIRTIO_STATUS_FEATURES_OK ||
+			virtio_features_early_write(vd->info.type, vd->offered, offset, len));
+	} else {
+		settle_generation(vd);
+		pass = true;
+	}
+	pthread_mutex_unlock(&vd->mtx);
+	return pass ? VIOREF_DEVCFG | (unsigned)offset : VIOREF_NOP;
+}
+
+uint32_t virtio_device_offered(const struct virtio_device *vd, uint32_t word)
+{
+	return word < VIO_MAX_FEATURE_WORDS ? vd->offered[word] : 0;
+}
+
+uint32_t virtio_device_driver_features(struct virtio_device *vd, uint32_t word)
+{
+	uint32_t bits = 0;
+
+	pthread_mutex_lock(&vd->mtx);
+	if (word < VIO_MAX_FEATURE_WORDS)
+		bits = vd->driver_features[word];
+	pthread_mutex_unlock(&vd->mtx);
+	return bits;
+}
+
+void virtio_device_driver_features_set(struct virtio_device *vd, uint32_t word, uint32_t bits)
+{
+	pthread_mutex_lock(&vd->mtx);
+	if (vd->resetting || vd->status & VIRTIO_STATUS_FEATURES_OK)
+		goto out;
+	if (word < VIO_MAX_FEATURE_WORDS)
+		vd->driver_features[word] = bits;
+	else if (bits)
+		vd->features_beyond = true;
+out:
+	pthread_mutex_unlock(&vd->mtx);
+}
+
+uint8_t virtio_device_status(struct virtio_device *vd)
+{
+	uint8_t status;
+
+	pthread_mutex_lock(&vd->mtx);
+	status = vd->status;
+	pthread_mutex_unlock(&vd->mtx);
+	return status;
+}
+
+/* The bits that a driver may set, in the order in which one write sets them, and what must be set
+ * before. */
+static const struct {
+	uint8_t bit, needs;
+} status_rules[] = {
+	{ VIRTIO_STATUS_ACKNOWLEDGE, 0 },
+	{ VIRTIO_STATUS_DRIVER, VIRTIO_STATUS_ACKNOWLEDGE },
+	{ VIRTIO_STATUS_FEATURES_OK, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER },
+	{ VIRTIO_STATUS_DRIVER_OK,
+	  VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK },
+	{ VIRTIO_STATUS_FAILED, 0 },
+};
+
+/* Take over what the driver chose, or refuse FEATURES_OK. Locked. */
+static bool accept_features(struct virtio_device *vd)
+{
+	if (vd->features_beyond ||
+	    !virtio_features_acceptable(vd->info.type, vd->offered, vd->driver_features))
+		return false;
+	if (vd->info.driver_features)
+		memcpy(vd->info.driver_features, vd->driver_features, sizeof(vd->driver_features));
+	return true;
+}
+
+/* Returns the bits that are new. Locked. */
+static uint8_t status_add(struct virtio_device *vd, uint8_t status)
+{
+	uint8_t before = vd->status;
+
+	for (unsigned i = 0; i < ARRAY_LEN(status_rules); i++) {
+		uint8_t bit = status_rules[i].bit, needs = status_rules[i].needs;
+
+		if (!(status & bit) || vd->status & bit || (vd->status & needs) != needs)
+			continue;
+		if (bit == VIRTIO_STATUS_FEATURES_OK && !accept_features(vd))
+			continue;
+		vd->status |= bit;
+	}
+	return vd->status & (uint8_t)~before;
+}
+
+unsigned virtio_device_status_set(struct virtio_device *vd, uint8_t status)
+{
+	struct breakage broke = { 0 };
+	unsigned event = VIOREF_NOP;
+	uint8_t gained = 0;
+
+	pthread_mutex_lock(&vd->mtx);
+	if (!status) {
+		reset_begin(vd);
+		event = VIOREF_RESET;
+	} else if (!vd->resetting) {
+		gained = status_add(vd, status);
+		if (gained & VIRTIO_STATUS_DRIVER_OK)
+			start_served(vd, &broke);
+		event = gained ? VIOREF_STATUS | gained : VIOREF_NOP;
+	}
+	pthread_mutex_unlock(&vd->mtx);
+	if (broke.why)
+		vd->info.broken(vd->info.owner, broke.queue, broke.why);
+	return owner_works(vd) ? event : VIOREF_NOP;
+}
+
+void virtio_device_queue_regs(struct virtio_device *vd, unsigned queue,
+			      struct virtio_queue_regs *ret_regs)
+{
+	struct device_queue *q = queue_get(vd, queue);
+
+	*ret_regs = (struct virtio_queue_regs){ 0 };
+	if (!q)
+		return;
+	pthread_mutex_lock(&vd->mtx);
+	ret_regs->size = q->size;
+	ret_regs->max_size = q->max_size;
+	ret_regs->enabled = q->enabled;
+	memcpy(ret_regs->addr, q->addr, sizeof(q->addr));
+	pthread_mutex_unlock(&vd->mtx);
+}
+
+/* May the registers of this queue be written? Locked. */
+static bool queue_writable(const struct virtio_device *vd, const struct device_queue *q)
+{
+	return q && !q->enabled && !vd->resetting;
+}
+
+void virtio_device_queue_size_set(struct virtio_device *vd, unsigned queue, uint16_t size)
+{
+	struct device_queue *q = queue_get(vd, queue);
+
+	pthread_mutex_lock(&vd->mtx);
+	if (queue_writable(vd, q) && is_pow2(size) && size <= q->max_size)
+		q->size = size;
+	pthread_mutex_unlock(&vd->mtx);
+}
+
+void virtio_device_queue_addr_set(struct virtio_device *vd, unsigned queue,
+				  enum virtio_queue_part part, unsigned half, uint32_t value)
+{
+	struct device_queue *q = queue_get(vd, queue);
+	unsigned shift = half ? 32 : 0;
+
+	pthread_mutex_lock(&vd->mtx);
+	if (queue_writable(vd, q))
+		q->addr[part] = (q->addr[part] & ~((uint64_t)UINT32_MAX << shift)) |
+				(uint64_t)value << shift;
+	pthread_mutex_unlock(&vd->mtx);
+}
+
+unsigned virtio_device_queue_enable(struct virtio_device *vd, unsigned queue)
+{
+	struct device_queue *q = queue_get(vd, queue);
+	struct breakage broke = { 0 };
+	bool enabled = false;
+
+	pthread_mutex_lock(&vd->mtx);
+	if (queue_writable(vd, q)) {
+		q->enabled = enabled = true;
+		start_served(vd, &broke);
+	}
+	pthread_mutex_unlock(&vd->mtx);
+	if (broke.why)
+		vd->info.broken(vd->info.owner, broke.queue, broke.why);
+	return enabled && !q->ops ? VIOREF_ENABLED | queue : VIOREF_NOP;
+}
+
+unsigned virtio_device_doorbell(struct virtio_device *vd, unsigned queue)
+{
+	struct device_queue *q = queue_get(vd, queue);
+
+	if (q && q->ops)
+		queue_signal(q);
+	return q && !q->ops && virtqueue_live(q->vq) ? VIOREF_NOTIFY | queue : VIOREF_NOP;
+}
