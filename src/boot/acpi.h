@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Builds the ACPI tables of an x86 VM from a description: hardware-reduced ACPI (no SCI, no fixed
+ * power registers), so the platform device only needs a sleep control register, a reset register
+ * and one event register.
+ *
+ * Pure: no I/O, no guest memory; the caller copies the bytes to the guest. Called by whoever
+ * assembles or prints the VM, on any thread. The result is one allocation, freed by
+ * acpi_tables_free(). The description and all that it points to stay the caller's and are not kept.
+ */
+#ifndef BOOT_ACPI_H
+#define BOOT_ACPI_H
+
+#include "boot/aml.h"
+#include "base/util.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the guest writes to sleep_port to power off: SLP_TYP (as in \_S5) and SLP_EN. */
+#define ACPI_SLEEP_TYPE_S5    5u
+#define ACPI_SLEEP_CONTROL_S5 ((ACPI_SLEEP_TYPE_S5 << 2) | 0x20u)
+
+/* Bits of the event register. Reading it returns what is pending and clears it. */
+#define ACPI_EVENT_POWER_BUTTON 0x01u
+
+#define ACPI_MAX_CPUS		4096u
+
+/* [first, last], both inclusive; last < first: none (so { 1, 0 }). */
+struct acpi_window {
+	uint64_t first;
+	uint64_t last;
+};
+
+struct acpi_ioapic {
+	uint8_t id;
+	uint32_t addr;
+	uint32_t gsi_base;
+};
+
+/* An ISA interrupt that does not arrive at the GSI of the same number, or not edge and active high.
+ */
+struct acpi_override {
+	uint8_t isa_irq;
+	struct aml_irq irq; /* shared does not matter here */
+};
+
+struct acpi_pci {
+	bool present;
+	uint64_t ecam_base; /* address of the configuration space of bus 0, also if first_bus is not
+			       0 */
+	uint8_t first_bus, last_bus;
+	struct acpi_window memory32, memory64, io;
+	bool has_intx;
+	uint32_t intx_gsi[4]; /* pin (A = 0) of device d goes to intx_gsi[(d + pin) % 4]; level,
+				 active low */
+};
+
+enum acpi_resource_kind {
+	ACPI_RESOURCE_IO,
+	ACPI_RESOURCE_MEMORY,
+	ACPI_RESOURCE_IRQ,
+};
+
+struct acpi_resource {
+	enum acpi_resource_kind kind;
+	uint64_t base, len; /* ports (at most 255) or bytes of memory */
+	struct aml_irq irq;
+};
+
+struct acpi_device {
+	const char *name; /* 4 characters, unique in \_SB; NULL: made up */
+	const char *hid;  /* "PNP0501" or "LNRO0005" */
+	const char *cid;  /* the same, or NULL */
+	uint32_t uid;	  /* unique among devices of one hid */
+	const struct acpi_resource *resources;
+	size_t num_resources;
+};
+
+/* A generic event device whose interrupt announces bits in the event register. */
+struct acpi_events {
+	bool present;
+	struct aml_irq irq;
+	uint16_t port;
+};
+
+struct acpi_config {
+	unsigned int num_cpus; /* local APIC ids 0 .. num_cpus - 1 */
+	uint32_t lapic_addr;   /* 0xfee00000 */
+	const struct acpi_ioapic *ioapics;
+	size_t num_ioapics;
+	const struct acpi_override *overrides;
+	size_t num_overrides;
+	bool has_8259, has_rtc, has_8042;
+	struct acpi_pci pci;
+	uint16_t sleep_port; /* 8-bit sleep control; the port after it is sleep status */
+	/* The guest writes reset_value, 8 bits, to reset_port; how Linux comes to it:
+	 * x86_64/reset_stub.h. */
+	uint16_t reset_port;
+	uint8_t reset_value;
+	struct acpi_events events; /* present: the VM has a power button */
+	const struct acpi_device *devices;
+	size_t num_devices;
+};
+
+/* One table in the result, for listings and dumps. */
+struct acpi_table {
+	char signature[5];
+	size_t offset;
+	size_t len;
+};
+
+/*
+ * data[0] belongs at the gpa_base that was given; the RSDP comes first. tables[] holds all but the
+ * RSDP.
+ */
+struct acpi_tables {
+	uint8_t *data;
+	size_t len;
+	uint64_t rsdp_gpa;
+	struct acpi_table tables[6];
+	size_t num_tables;
+};
+
+/*
+ * gpa_base: a multiple of 16, and gpa_base + max_len at most 4 GiB (there is an RSDT beside the
+ * XSDT). Guests that are not told where the RSDP is look for it at 0xe0000..0xfffff. -EINVAL:
+ * something in cfg cannot be expressed; -EEXIST: two devices with one name; -ENOSPC: more than
+ * max_len bytes; -ENOMEM.
+ */
+int acpi_build(const struct acpi_config *cfg, uint64_t gpa_base, size_t max_len,
+	       struct acpi_tables *ret) MUST_CHECK;
+
+void acpi_tables_free(struct acpi_tables *tables);
+
+#endif
