@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* qvm: one VM. The command line, the exit status. */
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "conf/conf.h"
+#include "vdev/types.h"
+#include "vm/vm.h"
+
+enum { MAX_VDEV_DIRS = 16 };
+
+static const char usage[] =
+	"usage: qvm [OPTION]... @FILE... [WORD]...\n"
+	"\n"
+	"Puts a virtual machine together from configuration files (@FILE) and words, runs it,\n"
+	"and ends when the guest does. The words are those of a configuration file:\n"
+	"  qvm @linux.qvmconf cpu cmdline \"console=ttyS0\"\n"
+	"\n"
+	"  --help                this text\n"
+	"  --help vdevs          the vdevs that are there\n"
+	"  --help vdev NAME      the options of a vdev\n"
+	"  --version             the version\n"
+	"  --vdev-dir DIR        look for vdev-NAME.so in DIR first; repeatable\n"
+	"\n"
+	"`dryrun` as a word prints the machine and ends. Exit status: 0 the guest shut down or rebooted;\n"
+	"3 power cut; 4 watchdog; 5 unsupported operation; 6 a vdev failed; 7 unexpected error; 32-63 a vdev's own;\n"
+	"64 the start failed; 65 wrong configuration; 96 failed after the start; 2 wrong options.\n"
+	"See qvm(1) and qvmconf(5).\n";
+
+struct arguments {
+	const char *vdev_dirs[MAX_VDEV_DIRS];
+	unsigned num_vdev_dirs;
+	int first_word;
+	const char *help; /* "": usage; "vdevs"; "vdev" */
+	const char *help_vdev;
+	bool version;
+};
+
+static int usage_error(const char *what, const char *arg)
+{
+	fprintf(stderr, "qvm: %s%s%s%s\nTry 'qvm --help'.\n", what, arg ? " '" : "", arg ? arg : "", arg ? "'" : "");
+	return 2;
+}
+
+/* 0: go on; else the exit status. Options end at the first word that is none. */
+static int arguments_parse(int argc, char **argv, struct arguments *ret)
+{
+	int i = 1;
+
+	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			ret->help = i + 1 < argc ? argv[i + 1] : "";
+			ret->help_vdev = i + 2 < argc ? argv[i + 2] : NULL;
+			return 0;
+		}
+		if (strcmp(argv[i], "--version") == 0) {
+			ret->version = true;
+		} else if (strcmp(argv[i], "--vdev-dir") == 0 || strncmp(argv[i], "--vdev-dir=", 11) == 0) {
+			const char *dir = argv[i][10] ? argv[i] + 11 : i + 1 < argc ? argv[++i] : NULL;
+
+			if (!dir)
+				return usage_error("--vdev-dir needs a folder", NULL);
+			if (ret->num_vdev_dirs == MAX_VDEV_DIRS)
+				return usage_error("too many --vdev-dir", NULL);
+			ret->vdev_dirs[ret->num_vdev_dirs++] = dir;
+		} else {
+			return usage_error("unknown option", argv[i]);
+		}
+	}
+	ret->first_word = i;
+	return 0;
+}
+
+static const char *type_name(const struct qvmx_option *o)
+{
+	static const char *const names[] = {
+		[QVMX_OPT_FLAG] = "",	      [QVMX_OPT_STRING] = " TEXT",   [QVMX_OPT_NUMBER] = " NUMBER",
+		[QVMX_OPT_SIZE] = " SIZE",    [QVMX_OPT_ADDRESS] = " ADDRESS", [QVMX_OPT_BOOL] = " on|off",
+		[QVMX_OPT_CHOICE] = " ",      [QVMX_OPT_PATH] = " [<|>]PATH",  [QVMX_OPT_MAC] = " XX:XX:XX:XX:XX:XX",
+		[QVMX_OPT_SECONDS] = " SECONDS|forever",
+	};
+
+	return names[o->type];
+}
+
+static int help_vdev(struct vdev_types *types, const char *name)
+{
+	const char *why = "";
+	const struct conf_vdev_type *conf = vdev_types_find(types, name, &why);
+
+	if (!conf) {
+		fprintf(stderr, "qvm: %s\n", why);
+		return 2;
+	}
+	const struct vdev_type *t = vdev_type_of(conf);
+
+	printf("vdev %s%s%s\nfrom %s\n\n", t->name, t->info ? ": " : "", t->info ? t->info->summary : "", t->path);
+	for (unsigned i = 0; i < conf->num_options; i++) {
+		const struct qvmx_option *o = &conf->options[i];
+
+		printf("  %s%s%s%s%s\n", o->name, type_name(o), o->type == QVMX_OPT_CHOICE ? o->choices : "",
+		       o->flags & QVMX_OPTF_REQUIRED ? "  (required)" : "",
+		       o->flags & QVMX_OPTF_REPEAT ? "  (repeatable)" : "");
+		if (o->help)
+			printf("        %s\n", o->help);
+	}
+	printf("\nand the common options loc, intr, name, log, sched%s: see qvmconf(5).\n",
+	       conf->accel ? ", accel" : "");
+	return 0;
+}
+
+static int help(struct vdev_types *types, const struct arguments *args)
+{
+	const char *name;
+
+	if (strcmp(args->help, "vdev") == 0 && args->help_vdev)
+		return help_vdev(types, args->help_vdev);
+	if (strcmp(args->help, "vdevs") == 0) {
+		for (unsigned i = 0; (name = vdev_types_name(types, i)); i++)
+			puts(name);
+		return 0;
+	}
+	fputs(usage, stdout);
+	return 0;
+}
+
+static void print_diagnostics(const struct conf *conf)
+{
+	struct strbuf out = { 0 };
+
+	conf_render(conf, &out);
+	fputs(strbuf_text(&out), stderr);
+	strbuf_free(&out);
+}
+
+static void set_loggers(const struct conf *conf)
+{
+	struct log_sink sinks[LOG_MAX_SINKS];
+	unsigned n = MIN(conf->num_loggers, (unsigned)LOG_MAX_SINKS);
+
+	for (unsigned i = 0; i < n; i++)
+		sinks[i] = (struct log_sink){ .mask = conf->loggers[i].mask,
+					      .dest = (enum log_dest)conf->loggers[i].dest };
+	(void)!log_set_sinks(sinks, n);
+	if (conf->system.text)
+		log_set_name(conf->system.text);
+}
+
+static int list_variables(void)
+{
+	const struct qvmx_option *o;
+	const char *context;
+	bool built;
+
+	for (unsigned i = 0; (o = conf_variable(i, &context, &built)); i++)
+		printf("%-24s%-28s%-8s%s%s\n", o->name, type_name(o), context, o->help ? o->help : "",
+		       built ? "" : " (not built yet)");
+	return 0;
+}
+
+static int run(struct conf *conf)
+{
+	struct vm *vm = NULL;
+	struct strbuf out = { 0 };
+	int status = VM_STATUS_BAD_CONFIG;
+	int rc = vm_plan(conf, &vm);
+
+	if (!rc && conf->dryrun) {
+		vm_print(vm, &out);
+		fputs(strbuf_text(&out), stdout);
+		strbuf_free(&out);
+		fflush(stdout);
+		status = vm_tables_dump(vm) ? VM_STATUS_START_FAILED : 0;
+		if (status)
+			print_diagnostics(conf);
+		else
+			log_write(LOG_SEV_INFO, "Exiting: dryrun completed");
+	} else if (!rc) {
+		print_diagnostics(conf); /* warnings */
+		status = vm_run(vm);
+		if (conf->num_errors)
+			print_diagnostics(conf);
+	} else {
+		print_diagnostics(conf);
+		if (rc != -EINVAL || !conf->num_errors)
+			log_write(LOG_SEV_FATAL, "the VM cannot be planned: %s", strerror(-rc));
+	}
+	vm_free(vm);
+	return status;
+}
+
+static int configure(struct vdev_types *types, int argc, char **argv, int first_word)
+{
+	const struct conf_env env = { .ctx = types, .find_vdev = vdev_types_find, .vdev_name = vdev_types_name };
+	struct conf *conf = conf_new(&env);
+	int status = VM_STATUS_START_FAILED;
+
+	if (!conf || conf_read_words(conf, 1, argv + first_word, (unsigned)(argc - first_word)) || conf_parse(conf)) {
+		log_write(LOG_SEV_FATAL, "out of memory");
+	} else if (conf->set_query.source) {
+		status = list_variables();
+	} else if (conf->num_errors) {
+		/* The rest of the mistakes is found by planning what could be understood. */
+		struct vm *vm = NULL;
+
+		(void)!vm_plan(conf, &vm);
+		print_diagnostics(conf);
+		vm_free(vm);
+		status = VM_STATUS_BAD_CONFIG;
+	} else {
+		set_loggers(conf);
+		status = run(conf);
+	}
+	conf_free(conf);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments args = { 0 };
+	struct vdev_types *types;
+	sigset_t all;
+	int status = arguments_parse(argc, argv, &args);
+
+	if (status)
+		return status;
+	if (args.version) {
+		puts("qvm (Bulkhead) " QVM_VERSION);
+		return 0;
+	}
+	/* Every thread inherits this; the main thread takes signals by signalfd. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	/* Arenas for each thread would cost more memory than they save time. */
+	mallopt(M_ARENA_MAX, 1);
+	if (vdev_types_create(args.vdev_dirs, args.num_vdev_dirs, &types)) {
+		log_write(LOG_SEV_FATAL, "out of memory");
+		return VM_STATUS_START_FAILED;
+	}
+	if (args.help)
+		status = help(types, &args);
+	else if (args.first_word == argc)
+		status = usage_error("no configuration: name a file as @FILE", NULL);
+	else
+		status = configure(types, argc, argv, args.first_word);
+	vdev_types_free(types);
+	return status;
+}

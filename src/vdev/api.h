@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every public header, with its functions visible to shared objects. The files that define such functions include
+ * this; nothing else in the program is exported.
+ */
+#ifndef VDEV_API_H
+#define VDEV_API_H
+
+#pragma GCC visibility push(default)
+#include <qvm/gasp.h>
+#include <qvm/guest.h>
+#include <qvm/log.h>
+#include <qvm/types.h>
+#include <qvm/vdev-core.h>
+#include <qvm/vio.h>
+#include <qvm/x/acpi.h>
+#include <qvm/x/conf.h>
+#include <qvm/x/loop.h>
+#include <qvm/x/model.h>
+#include <qvm/x/queue.h>
+#include <qvm/x/region.h>
+#include <virtio.h>
+#include <vq.h>
+#pragma GCC visibility pop
+
+#endif

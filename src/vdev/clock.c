@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest timers: one clock thread a VM calls the `timer` function of the vdevs. Guest time is the monotonic clock; it
+ * does not stop yet, since nothing stops a VM.
+ */
+#include "vdev/api.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "vdev/host.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+
+struct guest_timer {
+	struct guest_timer *next;
+	struct clock *clock;
+	vdev_t *vdp;
+	void *data;
+	uint64_t start, deadline; /* ns; deadline 0: not armed */
+};
+
+struct clock {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct guest_timer *timers;
+	bool stop, started;
+	pthread_t thread;
+	struct vdev_host *host;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static struct clock *clock_create(struct vdev_host *host)
+{
+	struct clock *clock = calloc(1, sizeof(*clock));
+	pthread_condattr_t attr;
+
+	if (!clock)
+		return NULL;
+	clock->host = host;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&clock->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&clock->lock, NULL);
+	return clock;
+}
+
+void clock_free(struct clock *clock)
+{
+	while (clock->timers) {
+		struct guest_timer *t = clock->timers;
+
+		clock->timers = t->next;
+		free(t);
+	}
+	pthread_cond_destroy(&clock->changed);
+	pthread_mutex_destroy(&clock->lock);
+	free(clock);
+}
+
+static struct guest_timer *clock_first(const struct clock *clock)
+{
+	struct guest_timer *first = NULL;
+
+	for (struct guest_timer *t = clock->timers; t; t = t->next)
+		if (t->deadline && (!first || t->deadline < first->deadline))
+			first = t;
+	return first;
+}
+
+static void *clock_main(void *arg)
+{
+	struct clock *clock = arg;
+
+	pthread_setname_np(pthread_self(), "clock");
+	pthread_mutex_lock(&clock->lock);
+	while (!clock->stop) {
+		struct guest_timer *t = clock_first(clock);
+		uint64_t now = now_ns();
+
+		if (!t) {
+			pthread_cond_wait(&clock->changed, &clock->lock);
+		} else if (t->deadline > now) {
+			const struct timespec until = { .tv_sec = (time_t)(t->deadline / NS_PER_S),
+							.tv_nsec = (long)(t->deadline % NS_PER_S) };
+
+			pthread_cond_timedwait(&clock->changed, &clock->lock, &until);
+		} else {
+			const struct guest_timer_data data = { .host_notify_start = t->start,
+							       .host_current = now,
+							       .guest_notify_start = t->start,
+							       .guest_current = now };
+
+			t->start = t->deadline;
+			t->deadline = 0;
+			pthread_mutex_unlock(&clock->lock);
+			t->vdp->v_factory->timer(t->vdp, t->data, &data, NULL);
+			pthread_mutex_lock(&clock->lock);
+		}
+	}
+	pthread_mutex_unlock(&clock->lock);
+	return NULL;
+}
+
+int clock_start(struct clock *clock)
+{
+	int rc = pthread_create(&clock->thread, NULL, clock_main, clock);
+
+	clock->started = rc == 0;
+	return -rc;
+}
+
+void clock_stop(struct clock *clock)
+{
+	pthread_mutex_lock(&clock->lock);
+	clock->stop = true;
+	pthread_cond_signal(&clock->changed);
+	pthread_mutex_unlock(&clock->lock);
+	if (clock->started)
+		pthread_join(clock->thread, NULL);
+	clock->started = false;
+}
+
+struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t *vdp, const void *data,
+				       uint64_t *resolutionp)
+{
+	struct vdev_host *host = vdev_instance_of(vdp)->host;
+	struct guest_timer *t;
+
+	if (gcp || !vdp->v_factory->timer || host->running) {
+		*resolutionp = gcp ? ENOTSUP : EINVAL;
+		return NULL;
+	}
+	if (!host->clock)
+		host->clock = clock_create(host);
+	t = host->clock ? calloc(1, sizeof(*t)) : NULL;
+	if (!t) {
+		*resolutionp = ENOMEM;
+		return NULL;
+	}
+	t->clock = host->clock;
+	t->vdp = (vdev_t *)(uintptr_t)vdp;
+	t->data = (void *)(uintptr_t)data;
+	t->next = host->clock->timers;
+	host->clock->timers = t;
+	*resolutionp = NS_PER_S;
+	return t;
+}
+
+int guest_timer_notify(struct guest_timer *vtp, const struct guest_timer_data *tdp, uint64_t incr)
+{
+	uint64_t now = now_ns();
+
+	pthread_mutex_lock(&vtp->clock->lock);
+	uint64_t from = tdp ? vtp->start : now;
+
+	vtp->start = from;
+	vtp->deadline = !incr ? 0 : incr > UINT64_MAX - from ? UINT64_MAX : from + incr;
+	pthread_cond_signal(&vtp->clock->changed);
+	pthread_mutex_unlock(&vtp->clock->lock);
+	return EOK;
+}
+
+void guest_timer_state(const struct guest_timer *vtp, struct guest_timer_data *tdp)
+{
+	uint64_t now = now_ns();
+
+	pthread_mutex_lock(&vtp->clock->lock);
+	*tdp = (struct guest_timer_data){ .host_notify_start = vtp->start,
+					  .host_current = now,
+					  .guest_notify_start = vtp->start,
+					  .guest_current = now };
+	pthread_mutex_unlock(&vtp->clock->lock);
+}

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lifecycle of the vdevs of a VM. */
+#include "vdev/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+
+static struct vdev_host *the_host;
+
+struct vdev_host *vdev_host_current(void)
+{
+	return the_host;
+}
+
+int vdev_host_create(struct conf *conf, struct plan *plan, struct memory *mem, struct pci_bus *pci,
+		     struct vdev_host **ret_host)
+{
+	struct vdev_host *host = calloc(1, sizeof(*host));
+
+	if (!host)
+		return -ENOMEM;
+	host->conf = conf;
+	host->plan = plan;
+	host->mem = mem;
+	host->pci = pci;
+	host->last = &host->first;
+	atomic_init(&host->cause, -1);
+	the_host = host;
+	*ret_host = host;
+	return 0;
+}
+
+static void instance_free(struct vdev_instance *vi)
+{
+	while (vi->regions) {
+		struct vdev_region *r = vi->regions;
+
+		vi->regions = r->next;
+		free(r);
+	}
+	while (vi->lines) {
+		struct vdev_line *l = vi->lines;
+
+		vi->lines = l->next;
+		free(l);
+	}
+	if (vi->vio)
+		vio_free(vi->vio);
+	if (vi->loop)
+		loop_free(vi->loop);
+	if (vi->vdev.v_factory->factory_flags & VFF_MUTEX)
+		pthread_mutex_destroy(&vi->vdev.v_mtx);
+	free(vi->vdev.v_device);
+	free(vi);
+}
+
+void vdev_host_free(struct vdev_host *host)
+{
+	if (!host)
+		return;
+	while (host->first) {
+		struct vdev_instance *vi = host->first;
+
+		host->first = vi->next;
+		instance_free(vi);
+	}
+	if (host->clock)
+		clock_free(host->clock);
+	free(host->acpi);
+	free(host);
+	the_host = NULL;
+}
+
+static void mutex_make(pthread_mutex_t *mutex, bool recursive)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, recursive ? PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_DEFAULT);
+	pthread_mutex_init(mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
+static struct vdev_instance *instance_make(struct vdev_host *host, const struct conf_vdev *conf)
+{
+	struct vdev_instance *vi = calloc(1, sizeof(*vi));
+	const struct vdev_type *type = vdev_type_of(conf->type);
+	const struct vdev_factory *f = type->factory;
+
+	if (!vi)
+		return NULL;
+	vi->host = host;
+	vi->type = type;
+	vi->conf = conf;
+	vi->blame = conf->pos;
+	vi->vdev.v_factory = f;
+	vi->vdev.v_block.location = QSL_NO_LOCATION;
+	vi->vdev.v_block.qst_type = QST_NO_TYPE;
+	if (f->extra_space) {
+		vi->vdev.v_device = calloc(1, f->extra_space);
+		if (!vi->vdev.v_device) {
+			free(vi);
+			return NULL;
+		}
+	}
+	if (f->factory_flags & VFF_MUTEX)
+		mutex_make(&vi->vdev.v_mtx, f->factory_flags & VFF_MUTEX_RECURSIVE);
+	if (conf->name.text)
+		snprintf(vi->label, sizeof(vi->label), "vdev %s '%s'", type->name, conf->name.text);
+	else
+		snprintf(vi->label, sizeof(vi->label), "vdev %s", type->name);
+	*host->last = vi;
+	host->last = &vi->next;
+	return vi;
+}
+
+void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args)
+{
+	char text[512];
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	conf_error(vi->host->conf, &vi->blame, "%s: %s", vi->label, text);
+	vi->refused = true;
+}
+
+/* Call control; what it returns becomes an error at the place unless the vdev has said more itself. */
+static int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg,
+			    const struct conf_pos *blame)
+{
+	vi->blame = *blame;
+	vi->refused = false;
+	int rc = vi->vdev.v_factory->control(&vi->vdev, ctrl, arg);
+
+	if (rc != EOK && !vi->refused)
+		conf_error(vi->host->conf, blame, "%s does not start: %s", vi->label,
+			   strerror(rc == -1 ? EINVAL : rc));
+	return rc;
+}
+
+static void apply_loc(struct vdev_instance *vi)
+{
+	const struct conf_loc *loc = &vi->conf->loc;
+	struct qvm_state_block *b = &vi->vdev.v_block;
+	static const qvm_state_types_t types[] = {
+		[CONF_SPACE_MEM] = QST_MEMORY,
+		[CONF_SPACE_IO] = QST_X86_IO,
+		[CONF_SPACE_PCI] = QST_PCI,
+	};
+
+	if (!vi->conf->has_loc)
+		return;
+	if (loc->space == CONF_SPACE_PCI_ID) {
+		conf_error(vi->host->conf, &loc->pos, "%s cannot be placed by vendor and device id", vi->label);
+		conf_expected(vi->host->conf, "pci:BUS:DEV[.FUNC]");
+		return;
+	}
+	b->qst_type = types[loc->space];
+	b->location = loc->space == CONF_SPACE_PCI ? QSL_PCI_MAKE_LOC(loc->bus, loc->dev, loc->func, 0) :
+						     loc->addr;
+}
+
+static struct vdev_instance *instance_of_conf(struct vdev_host *host, int index)
+{
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		if (vi->conf == &host->conf->vdevs[index])
+			return vi;
+	return NULL;
+}
+
+static const char *pic_name(const struct vdev_instance *pic)
+{
+	if (pic->conf->name.text)
+		return pic->conf->name.text;
+	return pic->type->conf.pic_name ? pic->type->conf.pic_name : pic->type->name;
+}
+
+static int line_add(struct vdev_instance *pic, guest_intr_t *intr)
+{
+	unsigned pin = intr->param & GIPF_PIN_MASK;
+	struct vdev_line *l = pic->lines;
+
+	while (l && l->pin != pin)
+		l = l->next;
+	if (!l) {
+		l = calloc(1, sizeof(*l));
+		if (!l)
+			return -ENOMEM;
+		l->pin = pin;
+		l->next = pic->lines;
+		pic->lines = l;
+	}
+	intr->src_id = l->num_sources++;
+	return 0;
+}
+
+/* `intr PIC:LINE`: the controller says whether that is a line of its. */
+static int instance_intr(struct vdev_instance *vi)
+{
+	const struct conf_intr *ci = vi->conf->num_intrs ? &vi->conf->intrs[0] : NULL;
+	struct conf *conf = vi->host->conf;
+
+	if (!ci || !ci->has_line)
+		return 0;
+	struct vdev_instance *pic = ci->pic_vdev < 0 ? NULL : instance_of_conf(vi->host, ci->pic_vdev);
+
+	if (!pic || !pic->vdev.v_factory->pic)
+		return 0; /* the parser has said so */
+	guest_intr_t intr = { .pic = &pic->vdev };
+	const struct vdev_pic_functions *f = pic->vdev.v_factory->pic;
+	char line[16];
+
+	snprintf(line, sizeof(line), "%u", ci->line);
+	if (f->parse) {
+		const char *rest = f->parse(&intr, line);
+
+		if (!rest || *rest) {
+			conf_error(conf, &ci->pos, "%s has no line %u", pic->label, ci->line);
+			return 0;
+		}
+	} else {
+		intr.param = ci->line & f->pnum_mask;
+	}
+	const struct plan_intr use = { .pic = pic_name(pic), .line = ci->line, .owner = vi->label, .pos = ci->pos };
+	int rc = plan_intr_add(vi->host->plan, &use);
+
+	if (rc)
+		return rc == -ENOMEM ? rc : 0;
+	rc = line_add(pic, &intr);
+	if (!rc)
+		vi->vdev.v_intr = intr;
+	return rc;
+}
+
+static int instance_options(struct vdev_instance *vi)
+{
+	vi->started = true;
+	if (instance_control(vi, VDEV_CTRL_OPTIONS_START, NULL, &vi->conf->pos) != EOK) {
+		vi->broken = true;
+		return 0;
+	}
+	apply_loc(vi);
+	int rc = instance_intr(vi);
+
+	if (rc)
+		return rc;
+	for (unsigned i = 0; i < vi->conf->num_options; i++) {
+		const struct conf_option *o = &vi->conf->options[i];
+
+		if (o->common == CONF_COMMON_NONE)
+			(void)instance_control(vi, VDEV_CTRL_FIRST_OPTIDX + o->index, o->text,
+					       o->text_pos.source ? &o->text_pos : &o->pos);
+	}
+	(void)instance_control(vi, VDEV_CTRL_OPTIONS_END, NULL, &vi->conf->pos);
+	return 0;
+}
+
+static bool instance_is_pci(const struct vdev_instance *vi)
+{
+	const struct qvm_state_block *b = &vi->vdev.v_block;
+
+	return (vi->vdev.v_factory->factory_flags & VFF_VDEV_PCI) &&
+	       (b->qst_type == QST_PCI || b->location == QSL_NO_LOCATION);
+}
+
+static int region_plan(struct vdev_instance *vi, const struct qvm_state_block *where)
+{
+	enum engine_space space;
+
+	if (vdev_space(where->qst_type, &space))
+		return 0;
+	const struct plan_region r = {
+		.space = space == ENGINE_IO ? PLAN_IO : PLAN_MEM,
+		.kind = PLAN_VDEV,
+		.start = where->location,
+		.len = where->length,
+		.owner = vi->label,
+		.pos = vi->conf->has_loc ? vi->conf->loc.pos : vi->conf->pos,
+	};
+	int rc = plan_region_add(vi->host->plan, &r);
+
+	return rc == -ENOMEM ? rc : 0;
+}
+
+static bool location_is_wrong(const struct vdev_instance *vi)
+{
+	unsigned flags = vi->vdev.v_factory->factory_flags;
+
+	switch (vi->vdev.v_block.qst_type) {
+	case QST_MEMORY:
+		return !(flags & VFF_VDEV_MEM);
+	case QST_X86_IO:
+		return !(flags & VFF_VDEV_X86_IO);
+	case QST_PCI:
+		return !(flags & VFF_VDEV_PCI);
+	default:
+		return false;
+	}
+}
+
+/* After ASSIGN: the vdev's place and interrupt become part of the plan. */
+static int instance_plan(struct vdev_instance *vi)
+{
+	unsigned flags = vi->vdev.v_factory->factory_flags;
+	struct qvm_state_block *b = &vi->vdev.v_block;
+	struct conf *conf = vi->host->conf;
+	int rc = 0;
+
+	if (location_is_wrong(vi)) {
+		conf_error(conf, vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos,
+			   "%s cannot lie in that kind of place", vi->label);
+		return 0;
+	}
+	if ((flags & VFF_INTR_NO) && vi->conf->num_intrs)
+		conf_error(conf, &vi->conf->intrs[0].pos, "%s has no interrupt", vi->label);
+	if (instance_is_pci(vi)) {
+		b->qst_type = QST_PCI;
+		(void)instance_control(vi, VDEV_CTRL_PCI_BARS, NULL,
+				       vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos);
+		return 0;
+	}
+	if ((flags & (VFF_INTR_REQ | VFF_INTR_NONPCI)) && !vi->vdev.v_intr.pic) {
+		conf_error(conf, &vi->conf->pos, "%s needs an interrupt", vi->label);
+		conf_expected(conf, "intr PIC:LINE");
+	}
+	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
+		rc = region_plan(vi, &r->where);
+	if (rc || (flags & (VFF_LOC_NO | VFF_MANUAL_REGION)))
+		return rc;
+	if (b->location == QSL_NO_LOCATION) {
+		if (flags & VFF_VDEV_LOC_TYPES) {
+			conf_error(conf, &vi->conf->pos, "%s needs a place", vi->label);
+			conf_expected(conf, "loc ADDRESS");
+		}
+		return 0;
+	}
+	return region_plan(vi, b);
+}
+
+int vdev_host_configure(struct vdev_host *host)
+{
+	for (unsigned i = 0; i < host->conf->num_vdevs; i++) {
+		if (!host->conf->vdevs[i].type)
+			continue;
+		struct vdev_instance *vi = instance_make(host, &host->conf->vdevs[i]);
+
+		if (!vi)
+			return -ENOMEM;
+		int rc = instance_options(vi);
+
+		if (rc)
+			return rc;
+	}
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		if (!vi->broken)
+			(void)instance_control(vi, VDEV_CTRL_ASSIGN, NULL, &vi->conf->pos);
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		int rc = vi->broken ? 0 : instance_plan(vi);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit)
+{
+	const struct vdev_models *m = &host->models;
+	const struct vdev_instance *any = m->ioapic       ? m->ioapic :
+					  m->master_8259 ? m->master_8259 :
+					  m->slave_8259  ? m->slave_8259 :
+							   m->pit;
+
+	*ret_pit = m->pit != NULL;
+	if (!any)
+		return ENGINE_IRQCHIP_NONE;
+	if (!m->ioapic || !m->master_8259 || !m->slave_8259) {
+		conf_error(host->conf, &any->conf->pos,
+			   "%s alone is not built yet: KVM's models come together", any->label);
+		conf_expected(host->conf, "one `vdev ioapic` and two `vdev 8259` (loc 0x20 and loc 0xa0), or none "
+					  "of ioapic, 8259 and timer8254");
+	}
+	return ENGINE_IRQCHIP_KERNEL;
+}
+
+static int instance_region_attach(struct vdev_instance *vi, const struct qvm_state_block *where, unsigned cookie,
+				  const char **ret_why)
+{
+	enum engine_space space;
+
+	if (vdev_space(where->qst_type, &space))
+		return 0;
+	const struct bus_region r = {
+		.space = space,
+		.start = where->location,
+		.len = where->length,
+		.acc_sizes = vi->vdev.v_factory->acc_sizes,
+		.cookie = cookie,
+		.handler = vdev_access,
+		.opaque = vi,
+		.owner = vi->label,
+	};
+	*ret_why = vi->label;
+	return bus_region_replace(vi->host->bus, NULL, &r, NULL);
+}
+
+static int line_signal(void *opaque, unsigned pin, bool level)
+{
+	struct vdev_instance *pic = opaque;
+	const guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
+
+	return -pic->vdev.v_factory->pic->signal(&intr, level ? GIS_ON : GIS_OFF);
+}
+
+static int instance_attach(struct vdev_instance *vi, const char **ret_why)
+{
+	unsigned flags = vi->vdev.v_factory->factory_flags;
+	int rc = 0;
+
+	for (struct vdev_line *l = vi->lines; l && !rc; l = l->next) {
+		unsigned source;
+
+		rc = irq_line_create(vi->host->irq, line_signal, vi, l->pin, &l->line);
+		for (unsigned i = 0; !rc && i < l->num_sources; i++)
+			rc = irq_line_source_add(l->line, &source);
+	}
+	if (rc || (!vi->vdev.v_factory->vread && !vi->vdev.v_factory->vwrite))
+		return rc;
+	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
+		rc = instance_region_attach(vi, &r->where, r->cookie, ret_why);
+	if (!rc && !(flags & (VFF_LOC_NO | VFF_MANUAL_REGION)) &&
+	    vi->vdev.v_block.location != QSL_NO_LOCATION)
+		rc = instance_region_attach(vi, &vi->vdev.v_block, 0, ret_why);
+	return rc;
+}
+
+int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus, struct irq *irq,
+		     const char **ret_why)
+{
+	host->engine = engine;
+	host->bus = bus;
+	host->irq = irq;
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		int rc = instance_attach(vi, ret_why);
+
+		if (rc)
+			return rc;
+	}
+	return pci_bus_attach(host->pci, bus, irq, engine, ret_why);
+}
+
+int vdev_host_configured(struct vdev_host *host)
+{
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		(void)instance_control(vi, VDEV_CTRL_GUEST_CONFIGURED, NULL, &vi->conf->pos);
+	return host->conf->num_errors ? -EINVAL : 0;
+}
+
+void vdev_host_gen_acpi(struct vdev_host *host)
+{
+	vdev_host_control(host, VDEV_CTRL_GEN_ACPI);
+}
+
+int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot)
+{
+	int rc = 0;
+
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		(void)instance_control(vi, VDEV_CTRL_GUEST_STARTING, (const char *)boot, &vi->conf->pos);
+	if (host->conf->num_errors)
+		return -EINVAL;
+	host->running = true;
+	for (struct vdev_instance *vi = host->first; vi && !rc; vi = vi->next)
+		if (vi->loop)
+			rc = loop_start(vi->loop);
+	if (!rc && host->clock)
+		rc = clock_start(host->clock);
+	return rc;
+}
+
+void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl)
+{
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		(void)vi->vdev.v_factory->control(&vi->vdev, ctrl, NULL);
+}
+
+static void terminate_from(struct vdev_instance *vi)
+{
+	/* Reverse order; the list is as long as the configuration. */
+	if (vi->next)
+		terminate_from(vi->next);
+	if (vi->started)
+		(void)vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_TERMINATE, NULL);
+	vi->started = false;
+}
+
+void vdev_host_terminate(struct vdev_host *host)
+{
+	if (host->clock)
+		clock_stop(host->clock);
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		if (vi->loop)
+			loop_stop(vi->loop);
+	if (host->first)
+		terminate_from(host->first);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vdev host: loads vdev-NAME.so files, makes an instance for each `vdev` of the configuration, drives their
+ * lifecycle and implements the public API (include/qvm) over the folders below. There is one in a process, since some
+ * functions of the documented API have no context.
+ *
+ * Used by src/vm and by libvdevtest. Calls in this order, on one thread, up to `starting`; then vCPU threads call
+ * vdev_access, and vdev threads the API. vdev_host_terminate comes after the last vCPU has stopped.
+ */
+#ifndef VDEV_HOST_H
+#define VDEV_HOST_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "vdev/api.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "bus/bus.h"
+#include "conf/conf.h"
+#include "engine/engine.h"
+#include "engine/memory.h"
+#include "irq/irq.h"
+#include "machine/plan.h"
+#include "pci/pci.h"
+#include "vdev/types.h"
+
+struct loop;
+struct clock;
+
+/* A pin of an interrupt controller that someone uses. */
+struct vdev_line {
+	struct vdev_line *next;
+	unsigned pin, num_sources;
+	struct irq_line *line; /* from vdev_host_attach on */
+};
+
+struct vdev_region {
+	struct vdev_region *next;
+	struct qvm_state_block where;
+	unsigned cookie;
+};
+
+struct vdev_instance {
+	vdev_t vdev; /* what the API calls a vdev */
+	struct vdev_instance *next;
+	struct vdev_host *host;
+	const struct vdev_type *type;
+	const struct conf_vdev *conf;
+	struct conf_pos blame; /* where qvmx_refuse points */
+	bool refused;	       /* qvmx_refuse has spoken in this call */
+	bool started;	       /* saw VDEV_CTRL_OPTIONS_START */
+	bool broken;	       /* refused VDEV_CTRL_OPTIONS_START: only ended */
+	char label[96];	       /* "vdev ser8250 'tty'" */
+	struct vdev_region *regions;
+	struct vdev_line *lines; /* as an interrupt controller */
+	struct loop *loop;	 /* NULL: has no thread */
+	struct vio_state_internal *vio;
+	struct log_limit log_limit;
+};
+
+struct vdev_acpi {
+	struct vdev_instance *vdev;
+	const char *hid;
+	const struct qvmx_acpi_ports *more;
+	unsigned num_more, uid;
+};
+
+/* Chips of the engine's interrupt machine that vdevs asked for. */
+struct vdev_models {
+	const struct vdev_instance *ioapic, *master_8259, *slave_8259, *pit;
+};
+
+struct vdev_host {
+	struct conf *conf;
+	struct plan *plan;
+	struct memory *mem;
+	struct pci_bus *pci;
+	struct engine *engine; /* these three from vdev_host_attach on */
+	struct bus *bus;
+	struct irq *irq;
+	struct vdev_instance *first, **last;
+	struct vdev_models models;
+	struct vdev_acpi *acpi;
+	unsigned num_acpi;
+	struct clock *clock; /* NULL: nobody has a timer */
+	bool running;
+	_Atomic int cause;			  /* of guest_terminate; -1: none */
+	void (*terminate)(void *ctx, int cause); /* any thread; may be called several times */
+	void *terminate_ctx;
+};
+
+/* plan, mem and pci must be there; they and conf outlive the host. */
+int vdev_host_create(struct conf *conf, struct plan *plan, struct memory *mem, struct pci_bus *pci,
+		     struct vdev_host **ret_host) MUST_CHECK;
+void vdev_host_free(struct vdev_host *host);
+
+/* Options, ASSIGN, places and interrupts into the plan, PCI functions. Mistakes are recorded in conf. -ENOMEM. */
+int vdev_host_configure(struct vdev_host *host) MUST_CHECK;
+
+/* Which interrupt machine the vdevs ask for. A mixture is recorded as an error. */
+enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit);
+
+/* Regions on the bus, interrupt lines, PCI. Errors of those; *ret_why says what failed. */
+int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus, struct irq *irq,
+		     const char **ret_why) MUST_CHECK;
+
+/* VDEV_CTRL_GUEST_CONFIGURED to all; what they refuse is recorded. Then VDEV_CTRL_GEN_ACPI fills host->acpi. */
+int vdev_host_configured(struct vdev_host *host) MUST_CHECK;
+void vdev_host_gen_acpi(struct vdev_host *host);
+
+/* VDEV_CTRL_GUEST_STARTING with the boot vCPU (NULL on the bench); then the vdevs' threads and the clock start. */
+int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot) MUST_CHECK;
+
+/* VDEV_CTRL_BUTTON or VDEV_CTRL_STATUS to all. Any time while running, on the main thread. */
+void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl);
+
+/* Threads end, then VDEV_CTRL_TERMINATE in reverse order to all that saw OPTIONS_START. Also after failed starts. */
+void vdev_host_terminate(struct vdev_host *host);
+
+/* The only one. */
+struct vdev_host *vdev_host_current(void);
+
+static inline struct vdev_instance *vdev_instance_of(const vdev_t *vdp)
+{
+	return container_of(vdp, struct vdev_instance, vdev);
+}
+
+/* Bus handler of every vdev: opaque is its instance. */
+enum bus_result vdev_access(void *opaque, unsigned cookie, struct bus_access *acc);
+
+/* The bus's name for a state block's type. -EINVAL: no such space. */
+int vdev_space(qvm_state_types_t type, enum engine_space *ret_space);
+
+/* The vdev's message goes to the configuration's list of errors, at its place. */
+void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args);
+
+/* Parts of this folder. */
+void vio_free(struct vio_state_internal *vio);
+int loop_start(struct loop *loop);
+void loop_stop(struct loop *loop); /* joins; callbacks do not run any more */
+void loop_free(struct loop *loop);
+int clock_start(struct clock *clock);
+void clock_stop(struct clock *clock);
+void clock_free(struct clock *clock);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The implicit vdevs of x86-64 that are not KVM's: the PCI host bridge, and the ACPI platform (sleep control and
+ * status, reset register, event register of the power button, the delay port).
+ *
+ * Made and freed by src/vm. The registers are used on vCPU threads; platform_button on any thread.
+ */
+#ifndef VDEV_IMPLICIT_PLATFORM_H
+#define VDEV_IMPLICIT_PLATFORM_H
+
+#include "base/util.h"
+#include "bus/bus.h"
+#include "pci/pci.h"
+
+struct platform;
+
+/* 00:00.0, 1c05:0002, class 06/00/00. */
+int platform_host_bridge_add(struct pci_bus *pci) MUST_CHECK;
+
+int platform_create(struct bus *bus, struct platform **ret_platform) MUST_CHECK;
+void platform_free(struct platform *platform);
+
+/* The power button is pressed: the event register shows it. The caller raises the interrupt. */
+void platform_button(struct platform *platform);
+
+#endif

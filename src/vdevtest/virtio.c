@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libvdevtest: the VirtIO driver. Written as a guest would, on accesses and guest RAM only: it
+ * finds the device by its PCI capabilities, programs MSI-X and works split rings, with event index
+ * if that was negotiated.
+ */
+#include "vdevtest/internal.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <virtio.h>
+
+enum {
+	ECAM_BASE = 0xe0000000,
+
+	PCI_COMMAND = 0x04,
+	PCI_COMMAND_MEMORY = 2,
+	PCI_COMMAND_MASTER = 4,
+	PCI_BAR0 = 0x10,
+	PCI_CAPABILITIES = 0x34,
+	PCI_CAP_VENDOR = 0x09,
+	PCI_CAP_MSIX = 0x11,
+	PCI_MAX_CAPABILITIES = 48,
+	MSIX_ENABLE = 0x8000,
+	MSIX_TABLE_SIZE = 0x07ff,
+	MSIX_ADDRESS = 0xfee00000,
+
+	/* Types of VirtIO structures, and the fields of their capability */
+	CFG_COMMON = 1,
+	CFG_NOTIFY = 2,
+	CFG_DEVICE = 4,
+	CAP_TYPE = 3,
+	CAP_BAR = 4,
+	CAP_OFFSET = 8,
+	CAP_MULTIPLIER = 16,
+
+	/* The common configuration */
+	COMMON_DEVICE_FEATURE_SELECT = 0x00,
+	COMMON_DEVICE_FEATURE = 0x04,
+	COMMON_DRIVER_FEATURE_SELECT = 0x08,
+	COMMON_DRIVER_FEATURE = 0x0c,
+	COMMON_CONFIG_VECTOR = 0x10,
+	COMMON_NUM_QUEUES = 0x12,
+	COMMON_STATUS = 0x14,
+	COMMON_QUEUE_SELECT = 0x16,
+	COMMON_QUEUE_SIZE = 0x18,
+	COMMON_QUEUE_VECTOR = 0x1a,
+	COMMON_QUEUE_ENABLE = 0x1c,
+	COMMON_QUEUE_NOTIFY_OFF = 0x1e,
+	COMMON_QUEUE_DESC = 0x20,
+	COMMON_QUEUE_DRIVER = 0x28,
+	COMMON_QUEUE_DEVICE = 0x30,
+
+	FEATURE_WORDS = 2,
+	NO_DESCRIPTOR = 0xffff,
+	USED_NO_NOTIFY = 1,
+	RESET_TIMEOUT_MS = 30000,
+	POLL_US = 20, /* between two looks at a used ring */
+};
+
+struct descriptor {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next;
+};
+
+struct used_element {
+	uint32_t id, len;
+};
+
+struct ring_head {
+	_Atomic uint16_t flags, idx;
+};
+
+struct queue {
+	unsigned size;
+	uint64_t doorbell;
+	struct descriptor *desc;
+	struct ring_head *avail;
+	uint16_t *avail_ring; /* and behind it used_event */
+	struct ring_head *used;
+	struct used_element *used_ring; /* and behind it avail_event */
+	uint16_t free_head, num_free;
+	uint16_t added, kicked, seen; /* free-running */
+};
+
+struct vdevtest_virtio {
+	struct vdevtest *t;
+	unsigned dev;
+	uint64_t common, device, notify; /* addresses; 0: none */
+	uint32_t notify_multiplier;
+	unsigned num_vectors;
+	uint64_t features;
+	unsigned num_queues;
+	struct queue queues[];
+};
+
+static uint64_t ecam_address(unsigned dev, unsigned reg)
+{
+	return ECAM_BASE + (uint64_t)dev * 0x8000 + reg;
+}
+
+uint32_t vdevtest_pci_read(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len)
+{
+	return (uint32_t)vdevtest_read(t, VDEVTEST_MEM, ecam_address(dev, reg), len);
+}
+
+void vdevtest_pci_write(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len,
+			uint32_t value)
+{
+	vdevtest_write(t, VDEVTEST_MEM, ecam_address(dev, reg), len, value);
+}
+
+uint64_t vdevtest_alloc(struct vdevtest *t, size_t len, size_t align)
+{
+	struct vdevtest_alloc *alloc = vdevtest_alloc_state(t);
+	uint64_t gpa = alloc->next;
+
+	if (align > 1)
+		gpa = (gpa + align - 1) / align * align;
+	if (gpa > alloc->end || len > alloc->end - gpa)
+		vdevtest_die("the guest's RAM is too small: %zu bytes wanted at 0x%llx, it ends at "
+			     "0x%llx",
+			     len, (unsigned long long)gpa, (unsigned long long)alloc->end);
+	alloc->next = gpa + len;
+	memset(vdevtest_ram(t, gpa, len), 0, len);
+	return gpa;
+}
+
+static uint32_t common_read(const struct vdevtest_virtio *v, unsigned reg, unsigned len)
+{
+	return (uint32_t)vdevtest_read(v->t, VDEVTEST_MEM, v->common + reg, len);
+}
+
+static void common_write(const struct vdevtest_virtio *v, unsigned reg, unsigned len,
+			 uint32_t value)
+{
+	vdevtest_write(v->t, VDEVTEST_MEM, v->common + reg, len, value);
+}
+
+/* A 64-bit field is written by halves, as drivers do. */
+static void common_write64(const struct vdevtest_virtio *v, unsigned reg, uint64_t value)
+{
+	common_write(v, reg, 4, (uint32_t)value);
+	common_write(v, reg + 4, 4, (uint32_t)(value >> 32));
+}
+
+static uint64_t bar_address(const struct vdevtest_virtio *v, unsigned bar)
+{
+	uint32_t low = vdevtest_pci_read(v->t, v->dev, PCI_BAR0 + 4 * bar, 4);
+	uint64_t high = 0;
+
+	if (low & 1)
+		vdevtest_die("device %u: BAR %u is an I/O BAR", v->dev, bar);
+	if ((low & 6) == 4)
+		high = vdevtest_pci_read(v->t, v->dev, PCI_BAR0 + 4 * (bar + 1), 4);
+	return high << 32 | (low & ~0xfu);
+}
+
+static void find_structure(struct vdevtest_virtio *v, unsigned cap)
+{
+	unsigned bar = vdevtest_pci_read(v->t, v->dev, cap + CAP_BAR, 1);
+	uint64_t addr;
+
+	if (bar > 5)
+		return;
+	addr = bar_address(v, bar) + vdevtest_pci_read(v->t, v->dev, cap + CAP_OFFSET, 4);
+	switch (vdevtest_pci_read(v->t, v->dev, cap + CAP_TYPE, 1)) {
+	case CFG_COMMON:
+		v->common = v->common ? v->common : addr;
+		break;
+	case CFG_NOTIFY:
+		if (v->notify)
+			break;
+		v->notify = addr;
+		v->notify_multiplier = vdevtest_pci_read(v->t, v->dev, cap + CAP_MULTIPLIER, 4);
+		break;
+	case CFG_DEVICE:
+		v->device = v->device ? v->device : addr;
+		break;
+	default:
+		break;
+	}
+}
+
+static void enable_msix(struct vdevtest_virtio *v, unsigned cap)
+{
+	uint32_t control = vdevtest_pci_read(v->t, v->dev, cap + 2, 2);
+	uint32_t place = vdevtest_pci_read(v->t, v->dev, cap + 4, 4);
+	uint64_t table = bar_address(v, place & 7) + (place & ~7u);
+
+	v->num_vectors = (control & MSIX_TABLE_SIZE) + 1;
+	for (unsigned i = 0; i < v->num_vectors; i++) {
+		vdevtest_write(v->t, VDEVTEST_MEM, table + 16 * i, 4, MSIX_ADDRESS);
+		vdevtest_write(v->t, VDEVTEST_MEM, table + 16 * i + 4, 4, 0);
+		vdevtest_write(v->t, VDEVTEST_MEM, table + 16 * i + 8, 4, v->dev << 8 | i);
+		vdevtest_write(v->t, VDEVTEST_MEM, table + 16 * i + 12, 4, 0);
+	}
+	vdevtest_pci_write(v->t, v->dev, cap + 2, 2, control | MSIX_ENABLE);
+}
+
+static void walk_capabilities(struct vdevtest_virtio *v)
+{
+	unsigned cap = vdevtest_pci_read(v->t, v->dev, PCI_CAPABILITIES, 1);
+
+	for (unsigned n = 0; cap && n < PCI_MAX_CAPABILITIES; n++) {
+		uint32_t id = vdevtest_pci_read(v->t, v->dev, cap, 1);
+
+		if (id == PCI_CAP_VENDOR)
+			find_structure(v, cap);
+		else if (id == PCI_CAP_MSIX)
+			enable_msix(v, cap);
+		cap = vdevtest_pci_read(v->t, v->dev, cap + 1, 1) & ~3u;
+	}
+	if (!v->common || !v->notify)
+		vdevtest_die("device %u: no VirtIO capabilities", v->dev);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void pause_briefly(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = POLL_US * 1000 }, NULL);
+}
+
+static void reset(const struct vdevtest_virtio *v)
+{
+	uint64_t deadline = now_ms() + RESET_TIMEOUT_MS;
+
+	common_write(v, COMMON_STATUS, 1, 0);
+	while (common_read(v, COMMON_STATUS, 1) != 0) {
+		if (now_ms() > deadline)
+			vdevtest_die("device %u: the reset does not end", v->dev);
+		pause_briefly();
+	}
+}
+
+static void negotiate(struct vdevtest_virtio *v, uint64_t wanted)
+{
+	uint64_t offered = 0;
+	unsigned status = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER;
+
+	common_write(v, COMMON_STATUS, 1, VIRTIO_STATUS_ACKNOWLEDGE);
+	common_write(v, COMMON_STATUS, 1, status);
+	for (unsigned i = 0; i < FEATURE_WORDS; i++) {
+		common_write(v, COMMON_DEVICE_FEATURE_SELECT, 4, i);
+		offered |= (uint64_t)common_read(v, COMMON_DEVICE_FEATURE, 4) << 32 * i;
+	}
+	v->features = offered & (wanted | UINT64_C(1) << VIRTIO_F_VERSION_1);
+	for (unsigned i = 0; i < FEATURE_WORDS; i++) {
+		common_write(v, COMMON_DRIVER_FEATURE_SELECT, 4, i);
+		common_write(v, COMMON_DRIVER_FEATURE, 4, (uint32_t)(v->features >> 32 * i));
+	}
+	common_write(v, COMMON_STATUS, 1, status | VIRTIO_STATUS_FEATURES_OK);
+	if (!(common_read(v, COMMON_STATUS, 1) & VIRTIO_STATUS_FEATURES_OK))
+		vdevtest_die("device %u: features 0x%llx refused", v->dev,
+			     (unsigned long long)v->features);
+}
+
+static bool has_event_idx(const struct vdevtest_virtio *v)
+{
+	return v->features & UINT64_C(1) << VIRTIO_F_EVENT_IDX;
+}
+
+static _Atomic uint16_t *used_event(const struct queue *q)
+{
+	return (_Atomic uint16_t *)&q->avail_ring[q->size];
+}
+
+static _Atomic uint16_t *avail_event(const struct queue *q)
+{
+	return (_Atomic uint16_t *)&q->used_ring[q->size];
+}
+
+static void set_up_queue(struct vdevtest_virtio *v, unsigned index, unsigned most)
+{
+	struct queue *q = &v->queues[index];
+	uint64_t desc, avail, used;
+	unsigned vector = index + 1;
+
+	common_write(v, COMMON_QUEUE_SELECT, 2, index);
+	q->size = common_read(v, COMMON_QUEUE_SIZE, 2);
+	if (!q->size)
+		return;
+	if (q->size > most)
+		q->size = most;
+	common_write(v, COMMON_QUEUE_SIZE, 2, q->size);
+	desc = vdevtest_alloc(v->t, q->size * sizeof(struct descriptor), 16);
+	avail = vdevtest_alloc(v->t, 6 + q->size * sizeof(uint16_t), 2);
+	used = vdevtest_alloc(v->t, 6 + q->size * sizeof(struct used_element), 4);
+	q->desc = vdevtest_ram(v->t, desc, q->size * sizeof(struct descriptor));
+	q->avail = vdevtest_ram(v->t, avail, 6 + q->size * sizeof(uint16_t));
+	q->used = vdevtest_ram(v->t, used, 6 + q->size * sizeof(struct used_element));
+	q->avail_ring = (uint16_t *)(q->avail + 1);
+	q->used_ring = (struct used_element *)(q->used + 1);
+	for (unsigned i = 0; i < q->size; i++)
+		q->desc[i].next = (uint16_t)(i + 1 < q->size ? i + 1 : NO_DESCRIPTOR);
+	q->num_free = (uint16_t)q->size;
+	common_write64(v, COMMON_QUEUE_DESC, desc);
+	common_write64(v, COMMON_QUEUE_DRIVER, avail);
+	common_write64(v, COMMON_QUEUE_DEVICE, used);
+	if (vector < v->num_vectors)
+		common_write(v, COMMON_QUEUE_VECTOR, 2, vector);
+	q->doorbell = v->notify +
+		      (uint64_t)common_read(v, COMMON_QUEUE_NOTIFY_OFF, 2) * v->notify_multiplier;
+	common_write(v, COMMON_QUEUE_ENABLE, 2, 1);
+}
+
+static struct vdevtest_virtio *add_queues(struct vdevtest_virtio *v)
+{
+	unsigned num = common_read(v, COMMON_NUM_QUEUES, 2);
+
+	v = realloc(v, sizeof(*v) + num * sizeof(v->queues[0]));
+	if (!v)
+		vdevtest_die("out of memory");
+	memset(v->queues, 0, num * sizeof(v->queues[0]));
+	v->num_queues = num;
+	return v;
+}
+
+struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, uint64_t features,
+					      unsigned queue_size)
+{
+	struct vdevtest_virtio *v = calloc(1, sizeof(*v));
+	uint32_t command;
+
+	if (!v)
+		vdevtest_die("out of memory");
+	v->t = t;
+	v->dev = dev;
+	if (vdevtest_pci_read(t, dev, 0, 2) != 0x1af4)
+		vdevtest_die("PCI device %u is no VirtIO device", dev);
+	command = vdevtest_pci_read(t, dev, PCI_COMMAND, 2);
+	vdevtest_pci_write(t, dev, PCI_COMMAND, 2,
+			   command | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	walk_capabilities(v);
+	reset(v);
+	negotiate(v, features);
+	if (v->num_vectors)
+		common_write(v, COMMON_CONFIG_VECTOR, 2, 0);
+	v = add_queues(v);
+	for (unsigned i = 0; i < v->num_queues; i++)
+		set_up_queue(v, i, queue_size);
+	common_write(v, COMMON_STATUS, 1,
+		     common_read(v, COMMON_STATUS, 1) | VIRTIO_STATUS_DRIVER_OK);
+	return v;
+}
+
+void vdevtest_virtio_end(struct vdevtest_virtio *v)
+{
+	reset(v);
+	free(v);
+}
+
+uint64_t vdevtest_virtio_features(struct vdevtest_virtio *v)
+{
+	return v->features;
+}
+
+uint8_t vdevtest_virtio_status(struct vdevtest_virtio *v)
+{
+	return (uint8_t)common_read(v, COMMON_STATUS, 1);
+}
+
+static uint64_t config_address(const struct vdevtest_virtio *v, unsigned offset)
+{
+	if (!v->device)
+		vdevtest_die("device %u has no device configuration", v->dev);
+	return v->device + offset;
+}
+
+uint64_t vdevtest_virtio_config(struct vdevtest_virtio *v, unsigned offset, unsigned len)
+{
+	return vdevtest_read(v->t, VDEVTEST_MEM, config_address(v, offset), len);
+}
+
+void vdevtest_virtio_config_write(struct vdevtest_virtio *v, unsigned offset, unsigned len,
+				  uint64_t value)
+{
+	vdevtest_write(v->t, VDEVTEST_MEM, config_address(v, offset), len, value);
+}
+
+static struct queue *queue_of(struct vdevtest_virtio *v, unsigned queue)
+{
+	if (queue >= v->num_queues || !v->queues[queue].size)
+		vdevtest_die("device %u has no queue %u", v->dev, queue);
+	return &v->queues[queue];
+}
+
+unsigned vdevtest_virtio_add(struct vdevtest_virtio *v, unsigned queue,
+			     const struct vdevtest_buf *bufs, unsigned n)
+{
+	struct queue *q = queue_of(v, queue);
+	uint16_t head = q->free_head, at = head;
+
+	if (!n || n > q->num_free)
+		vdevtest_die("device %u, queue %u: %u descriptors wanted, %u are free", v->dev,
+			     queue, n, (unsigned)q->num_free);
+	for (unsigned i = 0; i < n; i++) {
+		struct descriptor *d = &q->desc[at];
+
+		d->addr = bufs[i].gpa;
+		d->len = bufs[i].len;
+		d->flags = (uint16_t)((bufs[i].write ? VIRTQ_DESC_F_WRITE : 0) |
+				      (i + 1 < n ? VIRTQ_DESC_F_NEXT : 0));
+		at = d->next;
+	}
+	q->free_head = at;
+	q->num_free = (uint16_t)(q->num_free - n);
+	q->avail_ring[q->added % q->size] = head;
+	q->added++;
+	atomic_store_explicit(&q->avail->idx, q->added, memory_order_release);
+	return head;
+}
+
+/* Does the device want to hear of the buffers from q->kicked to q->added? */
+static bool wants_kick(const struct vdevtest_virtio *v, const struct queue *q)
+{
+	uint16_t event;
+
+	if (!has_event_idx(v))
+		return !(atomic_load_explicit(&q->used->flags, memory_order_relaxed) &
+			 USED_NO_NOTIFY);
+	event = atomic_load_explicit(avail_event(q), memory_order_relaxed);
+	return (uint16_t)(q->added - event - 1) < (uint16_t)(q->added - q->kicked);
+}
+
+void vdevtest_virtio_kick(struct vdevtest_virtio *v, unsigned queue)
+{
+	struct queue *q = queue_of(v, queue);
+	bool wanted;
+
+	/* The index that was stored must be seen before what the device asks for is looked at. */
+	atomic_thread_fence(memory_order_seq_cst);
+	wanted = wants_kick(v, q);
+	q->kicked = q->added;
+	if (wanted)
+		vdevtest_write(v->t, VDEVTEST_MEM, q->doorbell, 2, queue);
+}
+
+static void free_chain(struct queue *q, uint16_t head)
+{
+	uint16_t at = head;
+	uint16_t n = 1;
+
+	while (q->desc[at].flags & VIRTQ_DESC_F_NEXT) {
+		at = q->desc[at].next;
+		n++;
+	}
+	q->desc[at].next = q->num_free ? q->free_head : NO_DESCRIPTOR;
+	q->free_head = head;
+	q->num_free = (uint16_t)(q->num_free + n);
+}
+
+bool vdevtest_virtio_used(struct vdevtest_virtio *v, unsigned queue, int timeout_ms,
+			  unsigned *ret_head, uint32_t *ret_len)
+{
+	struct queue *q = queue_of(v, queue);
+	uint64_t deadline = now_ms() + (uint64_t)timeout_ms;
+	struct used_element e;
+
+	/* The next one is worth an interrupt; the messages are the test's to count, so here it is
+	 * looked for. */
+	if (has_event_idx(v))
+		atomic_store_explicit(used_event(q), q->seen, memory_order_seq_cst);
+	while (atomic_load_explicit(&q->used->idx, memory_order_acquire) == q->seen) {
+		if (now_ms() >= deadline)
+			return false;
+		pause_briefly();
+	}
+	e = q->used_ring[q->seen % q->size];
+	if (e.id >= q->size)
+		vdevtest_die("device %u, queue %u: used element with id %u", v->dev, queue, e.id);
+	q->seen++;
+	free_chain(q, (uint16_t)e.id);
+	if (ret_head)
+		*ret_head = e.id;
+	if (ret_len)
+		*ret_len = e.len;
+	return true;
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files and tables into guest memory, and the boot vCPU's state. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "boot/acpi.h"
+#include "boot/raw.h"
+#include "boot/x86_64/linux.h"
+#include "boot/x86_64/reset_stub.h"
+#include "vm/vm.h"
+
+enum { MAX_RANGES = 128, TABLES_ELSEWHERE_LEN = 0x10000 };
+
+/* The guest's memory as it is told of it, sorted. */
+struct ranges {
+	struct boot_range list[MAX_RANGES];
+	size_t num;
+};
+
+static void range_add(struct ranges *r, uint64_t start, uint64_t end, enum boot_range_type type)
+{
+	if (start < end && r->num < MAX_RANGES)
+		r->list[r->num++] = (struct boot_range){ .addr = start, .len = end - start, .type = type };
+}
+
+/* RAM below 1 MiB ends where a PC's does; the rest of it up to 1 MiB is there but not the guest's to use. */
+static void ranges_from_plan(const struct vm *vm, struct ranges *ret)
+{
+	ret->num = 0;
+	for (unsigned i = 0; i < vm->plan->num_regions; i++) {
+		const struct plan_region *r = &vm->plan->regions[i];
+		uint64_t end = r->start + r->len;
+
+		if (r->space != PLAN_MEM)
+			continue;
+		if (r->kind == PLAN_RAM) {
+			range_add(ret, r->start, MIN(end, ADDRESS_LOW_RAM_END), BOOT_RANGE_RAM);
+			range_add(ret, MAX(r->start, ADDRESS_LOW_RAM_END), MIN(end, ADDRESS_HIGH_RAM),
+				  BOOT_RANGE_RESERVED);
+			range_add(ret, MAX(r->start, ADDRESS_HIGH_RAM), end, BOOT_RANGE_RAM);
+		} else if (r->kind == PLAN_ROM || r->start == ADDRESS_ECAM) {
+			range_add(ret, r->start, end, BOOT_RANGE_RESERVED);
+		}
+	}
+}
+
+/* Take [start, end), whole within one range, out of RAM. */
+static void range_carve(struct ranges *r, uint64_t start, uint64_t end, enum boot_range_type type)
+{
+	struct ranges out = { .num = 0 };
+
+	for (size_t i = 0; i < r->num; i++) {
+		const struct boot_range *b = &r->list[i];
+
+		if (!range_inside(start, end - start, b->addr, b->len) || b->type != BOOT_RANGE_RAM) {
+			range_add(&out, b->addr, b->addr + b->len, b->type);
+			continue;
+		}
+		range_add(&out, b->addr, start, b->type);
+		range_add(&out, start, end, type);
+		range_add(&out, end, b->addr + b->len, b->type);
+	}
+	*r = out;
+}
+
+static void *map_any(void *ctx, uint64_t gpa, uint64_t len)
+{
+	const struct vm *vm = ctx;
+
+	return memory_translate(vm->mem, gpa, len, false);
+}
+
+static struct boot_memory boot_memory_of(struct vm *vm, const struct ranges *r)
+{
+	return (struct boot_memory){ .map = map_any, .ctx = vm, .ranges = r->list, .num_ranges = r->num };
+}
+
+static size_t acpi_resources_of(const struct vm *vm, const struct vdev_acpi *a, struct acpi_resource *res)
+{
+	const vdev_t *v = &a->vdev->vdev;
+	size_t n = 0;
+
+	(void)vm;
+	if (v->v_block.qst_type == QST_X86_IO && v->v_block.location != QSL_NO_LOCATION)
+		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_IO, .base = v->v_block.location,
+						   .len = v->v_block.length };
+	else if (v->v_block.qst_type == QST_MEMORY && v->v_block.location != QSL_NO_LOCATION)
+		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_MEMORY, .base = v->v_block.location,
+						   .len = v->v_block.length };
+	for (unsigned i = 0; i < a->num_more; i++)
+		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_IO, .base = a->more[i].first,
+						   .len = a->more[i].count };
+	if (v->v_intr.pic)
+		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_IRQ, .irq = { .gsi = v->v_intr.param & GIPF_PIN_MASK } };
+	return n;
+}
+
+int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_arrays *ret_arrays)
+{
+	const struct vdev_host *host = vm->vdevs;
+	size_t num_resources = 0, used = 0;
+
+	for (unsigned i = 0; i < host->num_acpi; i++)
+		num_resources += 2 + host->acpi[i].num_more;
+	struct vm_acpi_arrays a = {
+		.devices = calloc(host->num_acpi + 1, sizeof(*a.devices)),
+		.resources = calloc(num_resources + 1, sizeof(*a.resources)),
+		.ioapic = { .id = 0, .addr = (uint32_t)ADDRESS_IOAPIC },
+	};
+
+	if (!a.devices || !a.resources) {
+		free(a.devices);
+		free(a.resources);
+		return -ENOMEM;
+	}
+	struct acpi_config cfg = {
+		.num_cpus = vm->num_cpus,
+		.lapic_addr = (uint32_t)ADDRESS_LAPIC,
+		.num_ioapics = vm->irqchip == ENGINE_IRQCHIP_KERNEL,
+		.has_8259 = host->models.master_8259 != NULL,
+		.pci = { .present = true,
+			 .ecam_base = ADDRESS_ECAM,
+			 .last_bus = ADDRESS_ECAM_BUSES - 1,
+			 .memory32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32 + ADDRESS_PCI_MEM32_LEN - 1 },
+			 .memory64 = { 1, 0 },
+			 .io = { 1, 0 } },
+		.sleep_port = PORT_PLATFORM + PLATFORM_SLEEP_CONTROL,
+		.reset_port = PORT_PLATFORM + PLATFORM_RESET,
+		.reset_value = PLATFORM_RESET_VALUE,
+		.events = { .present = vm->button_gsi >= 0,
+			    .irq = { .gsi = (uint32_t)MAX(vm->button_gsi, 0) },
+			    .port = PORT_PLATFORM + PLATFORM_EVENT },
+		.devices = a.devices,
+		.num_devices = host->num_acpi,
+	};
+
+	for (unsigned i = 0; i < host->num_acpi; i++) {
+		const struct vdev_acpi *v = &host->acpi[i];
+		struct acpi_device *d = &a.devices[i];
+
+		*d = (struct acpi_device){ .hid = v->hid, .uid = v->uid, .resources = &a.resources[used] };
+		d->num_resources = acpi_resources_of(vm, v, &a.resources[used]);
+		used += d->num_resources;
+		cfg.has_rtc |= strcmp(v->hid, "PNP0B00") == 0;
+		cfg.has_8042 |= strcmp(v->hid, "PNP0303") == 0;
+	}
+	*ret_arrays = a;
+	cfg.ioapics = &ret_arrays->ioapic;
+	*ret_cfg = cfg;
+	return 0;
+}
+
+/* The end of the first megabyte is as firmware leaves it, unless the user brings a firmware. */
+static bool firmware_is_ours(const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->conf->num_loads; i++) {
+		const struct conf_load *l = &vm->conf->loads[i];
+
+		if (l->has_addr && range_inside(l->addr, 0, ADDRESS_TABLES, ADDRESS_TABLES_LEN))
+			return false;
+	}
+	return memory_translate(vm->mem, ADDRESS_TABLES, ADDRESS_TABLES_LEN, false) != NULL;
+}
+
+/* Where firmware has its tables if there is memory, else at the top of the memory below 4 GiB. */
+static int tables_place(struct vm *vm, struct ranges *r, uint64_t *ret_gpa, size_t *ret_len)
+{
+	uint64_t gpa;
+
+	if (firmware_is_ours(vm)) {
+		reset_stub_write(PORT_PLATFORM + PLATFORM_RESET, PLATFORM_RESET_VALUE,
+				 memory_translate(vm->mem, RESET_STUB_GPA, RESET_STUB_LEN, false));
+		*ret_gpa = ADDRESS_TABLES;
+		*ret_len = RESET_STUB_GPA - ADDRESS_TABLES;
+		return 0;
+	}
+	struct boot_memory mem = boot_memory_of(vm, r);
+	int rc = boot_memory_find_high(&mem, TABLES_ELSEWHERE_LEN, 0x1000, 0, 1ull << 32, &gpa);
+
+	if (rc)
+		return rc;
+	range_carve(r, gpa, gpa + TABLES_ELSEWHERE_LEN, BOOT_RANGE_ACPI);
+	*ret_gpa = gpa;
+	*ret_len = TABLES_ELSEWHERE_LEN;
+	return 0;
+}
+
+static int tables_build(struct vm *vm, struct ranges *r, uint64_t *ret_gpa, struct acpi_tables *ret_tables)
+{
+	struct acpi_config cfg;
+	struct vm_acpi_arrays arrays;
+	size_t len;
+	int rc = tables_place(vm, r, ret_gpa, &len);
+
+	if (!rc)
+		rc = vm_acpi_config(vm, &cfg, &arrays);
+	if (rc)
+		return rc;
+	rc = acpi_build(&cfg, *ret_gpa, len, ret_tables);
+	free(arrays.devices);
+	free(arrays.resources);
+	return rc;
+}
+
+/* `set acpi-dump-dir`: each table as DIR/SIGNATURE.dat. */
+static int tables_dump(struct vm *vm, const struct acpi_tables *tables)
+{
+	const struct conf_set *set = NULL;
+	char path[PATH_MAX];
+
+	for (unsigned i = 0; i < vm->conf->num_sets; i++)
+		if (strcmp(vm->conf->sets[i].var.text, "acpi-dump-dir") == 0)
+			set = &vm->conf->sets[i];
+	for (size_t i = 0; set && i < tables->num_tables; i++) {
+		const struct acpi_table *t = &tables->tables[i];
+
+		snprintf(path, sizeof(path), "%s/%s.dat", set->value.text, t->signature);
+		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		bool good = fd >= 0 && write(fd, tables->data + t->offset, t->len) == (ssize_t)t->len;
+
+		if (!good)
+			conf_error(vm->conf, &set->value.pos, "cannot write '%s': %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		if (!good)
+			return -EIO;
+	}
+	return 0;
+}
+
+static int tables_load(struct vm *vm, struct ranges *r, uint64_t *ret_rsdp)
+{
+	struct acpi_tables tables;
+	uint64_t gpa;
+	int rc = tables_build(vm, r, &gpa, &tables);
+
+	if (rc == -ENOSPC) /* a guest so small has no use for them */
+		return 0;
+	if (rc) {
+		conf_error(vm->conf, NULL, "the ACPI tables cannot be made: %s", strerror(-rc));
+		return rc;
+	}
+	rc = tables_dump(vm, &tables);
+	memcpy(memory_translate(vm->mem, gpa, tables.len, false), tables.data, tables.len);
+	*ret_rsdp = tables.rsdp_gpa;
+	acpi_tables_free(&tables);
+	return rc;
+}
+
+int vm_tables_dump(struct vm *vm)
+{
+	struct ranges ranges;
+	uint64_t rsdp = 0;
+
+	ranges_from_plan(vm, &ranges);
+	return tables_load(vm, &ranges, &rsdp);
+}
+
+static int load_open(struct vm *vm, const struct conf_load *load)
+{
+	int fd = open(load->path.text, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		conf_error(vm->conf, &load->path.pos, "cannot open '%s': %s", load->path.text, strerror(errno));
+	return fd;
+}
+
+static int load_failed(struct vm *vm, const struct conf_load *load, const char *why, int rc)
+{
+	conf_error(vm->conf, &load->path.pos, "cannot load '%s': %s", load->path.text, why ? why : strerror(-rc));
+	return rc;
+}
+
+/* A raw file. It may go into ROM too, so the memory behind its address counts as free whatever the guest is told. */
+static int load_raw(struct vm *vm, const struct conf_load *load, int fd, struct ranges *r, struct raw_entry *ret)
+{
+	struct ranges whole = { .num = 0 };
+	struct boot_memory mem = boot_memory_of(vm, load->has_addr ? &whole : r);
+	const char *why = NULL;
+
+	for (unsigned i = 0; i < vm->mem->num_regions; i++)
+		range_add(&whole, vm->mem->regions[i].gpa, vm->mem->regions[i].gpa + vm->mem->regions[i].len,
+			  BOOT_RANGE_RAM);
+	mem.num_ranges = load->has_addr ? whole.num : r->num;
+	int rc = raw_load(fd, &mem, load->has_addr ? load->addr : RAW_ANYWHERE, ret, &why);
+
+	if (rc)
+		return load_failed(vm, load, why, rc);
+	range_carve(r, align_down(ret->gpa, CONF_PAGE), align_up(ret->gpa + ret->len, CONF_PAGE),
+		    BOOT_RANGE_RESERVED);
+	return 0;
+}
+
+static bool load_is_linux(int fd, const char **ret_why)
+{
+	uint8_t head[LINUX_HEAD_LEN];
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+
+	return n > 0 && linux_probe(head, (size_t)n, ret_why) == 0;
+}
+
+static int load_linux(struct vm *vm, const struct conf_load *load, int fd, const struct conf_load *initrd,
+		      const struct ranges *r, uint64_t rsdp, struct engine_boot *ret_boot)
+{
+	struct linux_boot in = {
+		.memory = boot_memory_of(vm, r),
+		.kernel_fd = fd,
+		.initrd_fd = initrd ? load_open(vm, initrd) : -1,
+		.cmdline = vm->conf->cmdline.text ? vm->conf->cmdline.text : "",
+		.rsdp_gpa = rsdp,
+	};
+	struct linux_entry entry;
+	const char *why = NULL;
+
+	if (initrd && in.initrd_fd < 0)
+		return -ENOENT;
+	if (!rsdp)
+		return load_failed(vm, load, "the guest's memory is too small for the ACPI tables", -ENOSPC);
+	int rc = linux_load(&in, &entry, &why);
+
+	if (in.initrd_fd >= 0)
+		close(in.initrd_fd);
+	if (rc)
+		return load_failed(vm, load, why, rc);
+	*ret_boot = (struct engine_boot){
+		.long_mode = true,
+		.rip = entry.rip,
+		.rsp = entry.rsp,
+		.rsi = entry.rsi,
+		.cr3 = entry.cr3,
+		.gdt_base = entry.gdt_base,
+		.gdt_limit = entry.gdt_limit,
+		.code_selector = entry.code_selector,
+		.data_selector = entry.data_selector,
+	};
+	return 0;
+}
+
+/* The first file that is no initrd and no data is the guest; the others are data. */
+static int load_guest(struct vm *vm, const struct conf_load *guest, const struct conf_load *initrd, struct ranges *r,
+		      uint64_t rsdp, struct engine_boot *ret_boot)
+{
+	const char *why = NULL;
+	int fd = load_open(vm, guest), rc;
+
+	if (fd < 0)
+		return -ENOENT;
+	if (load_is_linux(fd, &why)) {
+		if (guest->has_addr) {
+			conf_error(vm->conf, &guest->addr_pos, "a Linux kernel chooses its own place");
+			rc = -EINVAL;
+		} else {
+			rc = load_linux(vm, guest, fd, initrd, r, rsdp, ret_boot);
+		}
+	} else {
+		struct raw_entry raw;
+
+		rc = load_raw(vm, guest, fd, r, &raw);
+		if (!rc)
+			*ret_boot = (struct engine_boot){ .cs_base = raw.gpa };
+	}
+	close(fd);
+	return rc;
+}
+
+int vm_load(struct vm *vm, struct engine_boot *ret_boot)
+{
+	const struct conf_load *guest = NULL, *initrd = NULL;
+	struct ranges ranges;
+	uint64_t rsdp = 0;
+
+	ranges_from_plan(vm, &ranges);
+	int rc = tables_load(vm, &ranges, &rsdp);
+
+	for (unsigned i = 0; i < vm->conf->num_loads && !rc; i++) {
+		const struct conf_load *l = &vm->conf->loads[i];
+
+		if (l->blob == CONF_BLOB_INITRD) {
+			initrd = l;
+		} else if (!guest && l->blob != CONF_BLOB_DATA) {
+			guest = l;
+		} else {
+			struct raw_entry raw;
+			int fd = load_open(vm, l);
+
+			rc = fd < 0 ? -ENOENT : load_raw(vm, l, fd, &ranges, &raw);
+			if (fd >= 0)
+				close(fd);
+		}
+	}
+	if (rc)
+		return rc;
+	if (!guest) {
+		conf_error(vm->conf, NULL, "nothing to start: a line such as `load FILE` is missing");
+		return -EINVAL;
+	}
+	return load_guest(vm, guest, initrd, &ranges, rsdp, ret_boot);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Assembling and running a VM. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vdev/implicit/platform.h"
+#include "vm/rundir.h"
+#include "vm/vm.h"
+
+void vm_end(struct vm *vm, int status)
+{
+	int running = -1;
+
+	if (atomic_compare_exchange_strong(&vm->end, &running, status))
+		(void)!write(vm->end_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+static void vm_terminate(void *ctx, int cause)
+{
+	vm_end(ctx, cause);
+}
+
+/* The guest touched what is not there: the `unsupported reference` rule. */
+static bool vm_unsupported_reference(struct vm *vm, const struct bus_access *acc)
+{
+	enum conf_action action = vm->conf->unsupported[CONF_UNSUP_REFERENCE];
+
+	if (!acc->write)
+		memset(acc->data, 0xff, acc->len);
+	if (action == CONF_ACTION_ABORT) {
+		log_write(LOG_SEV_FATAL, "vCPU %u: %s of %u bytes at %s 0x%llx: nothing is there "
+			  "(unsupported reference abort)", acc->gcp->index, acc->write ? "write" : "read", acc->len,
+			  acc->space == ENGINE_IO ? "port" : "address", (unsigned long long)acc->addr);
+		vm_end(vm, GTC_UNSUPPORTED);
+	}
+	return action == CONF_ACTION_FAIL;
+}
+
+static bool vm_access(void *ctx, struct guest_cpu *gcp, struct engine_access *acc)
+{
+	struct vm *vm = ctx;
+	struct vm_cpu *cpu = gcp->owner;
+	struct bus_access b = {
+		.space = acc->space,
+		.write = acc->write,
+		.len = acc->len,
+		.addr = acc->addr,
+		.data = acc->data,
+		.gcp = gcp,
+	};
+
+	if (!acc->write)
+		memset(acc->data, 0, acc->len);
+	switch (bus_dispatch(vm->bus, &cpu->reader, &b)) {
+	case BUS_OK:
+	case BUS_NO_ADVANCE:
+		return false;
+	case BUS_NOT_FOUND:
+		return vm_unsupported_reference(vm, &b);
+	case BUS_FAULT:
+		return true;
+	case BUS_ERROR:
+	case BUS_TERMINATE:
+		vm_end(vm, GTC_VDEV_ERROR);
+		return false;
+	}
+	return false;
+}
+
+static bool vm_unsupported_instruction(void *ctx, struct guest_cpu *gcp, const char *why)
+{
+	struct vm *vm = ctx;
+
+	log_limited(LOG_SEV_WARN, "vCPU %u: %s", gcp->index, why);
+	return vm->conf->unsupported[CONF_UNSUP_INSTRUCTION] != CONF_ACTION_ABORT;
+}
+
+static bool vm_must_stop(void *ctx, struct guest_cpu *gcp)
+{
+	struct vm *vm = ctx;
+
+	(void)gcp;
+	return atomic_load(&vm->end) >= 0;
+}
+
+/* `cpu sched N`: 10 is what a thread has anyway, each step above it is one nicer to itself. On the vCPU's thread. */
+static void vm_cpu_schedule(const struct vm_cpu *cpu)
+{
+	const struct conf *conf = cpu->vm->conf;
+	unsigned i = cpu->gcp->index;
+
+	if (i >= conf->num_cpus || !conf->cpus[i].sched.given)
+		return;
+	int nice = 10 - (int)MIN(conf->cpus[i].sched.prio, 30u);
+
+	if (setpriority(PRIO_PROCESS, (id_t)gettid(), nice))
+		log_write(LOG_SEV_WARN, "vCPU %u: no right to priority %u (nice %d): %s", i, conf->cpus[i].sched.prio, nice,
+			  strerror(errno));
+}
+
+static void *vm_cpu_main(void *arg)
+{
+	struct vm_cpu *cpu = arg;
+	struct vm *vm = cpu->vm;
+	const struct engine_host host = {
+		.access = vm_access,
+		.unsupported = vm_unsupported_instruction,
+		.must_stop = vm_must_stop,
+		.ctx = vm,
+	};
+	const char *why = NULL;
+	char name[16];
+	sigset_t kick;
+
+	snprintf(name, sizeof(name), "vcpu %u", cpu->gcp->index);
+	pthread_setname_np(pthread_self(), name);
+	vm_cpu_schedule(cpu);
+	sigemptyset(&kick);
+	sigaddset(&kick, SIGRTMIN);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	switch (vm->engine->ops->vcpu_run(cpu->gcp, &host, &why)) {
+	case ENGINE_END_STOPPED:
+		break;
+	case ENGINE_END_SHUTDOWN:
+		log_write(LOG_SEV_INFO, "vCPU %u: triple fault, which resets a PC: the VM ends", cpu->gcp->index);
+		vm_end(vm, GTC_NORMAL_EXIT);
+		break;
+	case ENGINE_END_UNSUPPORTED:
+		vm_end(vm, GTC_UNSUPPORTED);
+		break;
+	case ENGINE_END_ERROR:
+		log_write(LOG_SEV_FATAL, "vCPU %u: %s", cpu->gcp->index, why ? why : "the engine failed");
+		vm_end(vm, VM_STATUS_RUN_FAILED);
+		break;
+	}
+	return NULL;
+}
+
+/* SIGTERM and SIGINT are the power button; a second one, or a guest that cannot be told, ends the VM. */
+static void vm_button(struct vm *vm)
+{
+	if (vm->button_gsi < 0 || vm->button_pressed) {
+		log_write(LOG_SEV_INFO, "the VM ends without telling the guest");
+		vm_end(vm, GTC_POWER_CUT);
+		return;
+	}
+	vm->button_pressed = true;
+	log_write(LOG_SEV_INFO, "power button: the guest is asked to shut down; once more ends the VM");
+	vdev_host_control(vm->vdevs, VDEV_CTRL_BUTTON);
+	platform_button(vm->platform);
+	(void)vm->engine->ops->line_set(vm->engine, (unsigned)vm->button_gsi, true);
+	(void)vm->engine->ops->line_set(vm->engine, (unsigned)vm->button_gsi, false);
+}
+
+static void vm_signal(struct vm *vm, int signal_fd)
+{
+	struct signalfd_siginfo si;
+
+	if (read(signal_fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	switch (si.ssi_signo) {
+	case SIGTERM:
+	case SIGINT:
+		vm_button(vm);
+		break;
+	case SIGQUIT:
+		vm_end(vm, GTC_POWER_CUT);
+		break;
+	default:
+		log_write(LOG_SEV_WARN, "signal %s: %s not built yet", strsignal((int)si.ssi_signo),
+			  si.ssi_signo == SIGUSR1 ? "status reports are" : "core dumps of the guest are");
+		break;
+	}
+}
+
+static void vm_wait(struct vm *vm)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	for (unsigned i = 0; i < 5; i++)
+		sigaddset(&signals, ((const int[]){ SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 })[i]);
+	int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	struct pollfd fds[] = { { .fd = vm->end_fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+
+	while (atomic_load(&vm->end) < 0) {
+		if (poll(fds, ARRAY_LEN(fds), -1) > 0 && (fds[1].revents & POLLIN))
+			vm_signal(vm, signal_fd);
+	}
+	if (signal_fd >= 0)
+		close(signal_fd);
+}
+
+static void kicked(int signo)
+{
+	(void)signo;
+}
+
+static int vm_cpus_start(struct vm *vm)
+{
+	struct sigaction kick = { .sa_handler = kicked };
+
+	sigaction(SIGRTMIN, &kick, NULL);
+	/* The others wait in KVM for the boot vCPU to start them. */
+	for (unsigned i = vm->num_cpus; i-- > 0;) {
+		int rc = pthread_create(&vm->cpus[i].thread, NULL, vm_cpu_main, &vm->cpus[i]);
+
+		if (rc) {
+			log_write(LOG_SEV_FATAL, "cannot make the thread of vCPU %u: %s", i, strerror(rc));
+			return -rc;
+		}
+		vm->cpus[i].started = true;
+	}
+	return 0;
+}
+
+static void vm_cpus_stop(struct vm *vm)
+{
+	for (unsigned i = 0; vm->cpus && i < vm->num_cpus; i++) {
+		if (!vm->cpus[i].started)
+			continue;
+		vm->engine->ops->vcpu_kick(vm->cpus[i].gcp);
+		pthread_join(vm->cpus[i].thread, NULL);
+		vm->cpus[i].started = false;
+	}
+}
+
+static int vm_cpus_create(struct vm *vm)
+{
+	int rc = 0;
+
+	vm->cpus = calloc(vm->num_cpus, sizeof(*vm->cpus));
+	if (!vm->cpus)
+		return -ENOMEM;
+	for (unsigned i = 0; i < vm->num_cpus && !rc; i++) {
+		struct vm_cpu *cpu = &vm->cpus[i];
+
+		cpu->vm = vm;
+		bus_reader_add(vm->bus, &cpu->reader);
+		rc = vm->engine->ops->vcpu_create(vm->engine, i, vm->num_cpus, &cpu->gcp);
+		if (!rc)
+			cpu->gcp->owner = cpu;
+	}
+	return rc;
+}
+
+static int vm_claim(struct vm *vm)
+{
+	const char *path = NULL;
+
+	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->end_fd < 0)
+		return -errno;
+	if (!vm->conf->system.text)
+		return 0;
+	int rc = rundir_claim(vm->conf->system.text, &vm->rundir, &path);
+
+	if (rc == -EBUSY)
+		conf_error(vm->conf, &vm->conf->system.pos, "a VM called '%s' is running (%s is locked)",
+			   vm->conf->system.text, path);
+	else if (rc)
+		conf_error(vm->conf, &vm->conf->system.pos, "the run directory %s: %s", path, strerror(-rc));
+	return rc;
+}
+
+static int vm_engine_create(struct vm *vm)
+{
+	const char *why = NULL;
+	int rc = engine_kvm_create(&vm->engine, &why);
+
+	if (rc == -ENOENT)
+		why = "there is no /dev/kvm: load kvm_amd or kvm_intel, or switch on virtualization in the firmware";
+	else if (rc == -EACCES)
+		why = "no right to open /dev/kvm: be root or a member of its group";
+	if (rc)
+		log_write(LOG_SEV_FATAL, "%s", why ? why : strerror(-rc));
+	return rc;
+}
+
+/* One step of the assembly, with what to say when it fails. */
+#define STEP(call, what)                                                        \
+	do {                                                                    \
+		int step_rc = (call);                                           \
+                                                                                \
+		if (step_rc) {                                                  \
+			log_write(LOG_SEV_FATAL, "%s: %s", what, strerror(-step_rc)); \
+			return step_rc;                                         \
+		}                                                               \
+	} while (0)
+
+static int vm_assemble(struct vm *vm)
+{
+	const char *why = "the vdevs";
+	struct engine_boot boot = { 0 };
+	int rc = vm_claim(vm);
+
+	if (rc)
+		return rc;
+	rc = vm_engine_create(vm);
+	if (rc)
+		return rc;
+	STEP(memory_attach(vm->mem, vm->engine), "KVM does not take the guest's memory");
+	STEP(vm->engine->ops->irqchip_set(vm->engine, vm->irqchip, vm->pit), "KVM does not make the interrupt machine");
+	STEP(bus_create(&vm->bus), "the bus");
+	STEP(irq_create(vm->engine, &vm->irq), "the interrupts");
+	STEP(platform_create(vm->bus, &vm->platform), "the platform");
+	vm->vdevs->terminate = vm_terminate;
+	vm->vdevs->terminate_ctx = vm;
+	STEP(vdev_host_attach(vm->vdevs, vm->engine, vm->bus, vm->irq, &why), why);
+	STEP(vm_cpus_create(vm), "KVM does not make the vCPUs");
+	rc = vdev_host_configured(vm->vdevs);
+	if (rc)
+		return rc;
+	vdev_host_gen_acpi(vm->vdevs);
+	rc = vm_load(vm, &boot);
+	if (rc)
+		return rc;
+	STEP(vm->engine->ops->vcpu_boot(vm->cpus[0].gcp, &boot), "KVM does not take the boot vCPU's registers");
+	return vdev_host_starting(vm->vdevs, vm->cpus[0].gcp);
+}
+
+int vm_run(struct vm *vm)
+{
+	int rc = vm_assemble(vm);
+
+	if (rc)
+		return VM_STATUS_START_FAILED;
+	if (vm_cpus_start(vm))
+		vm_end(vm, VM_STATUS_START_FAILED);
+	vm_wait(vm);
+	vm_cpus_stop(vm);
+	return atomic_load(&vm->end);
+}
+
+void vm_free(struct vm *vm)
+{
+	if (!vm)
+		return;
+	if (vm->vdevs)
+		vdev_host_terminate(vm->vdevs);
+	pci_bus_destroy(vm->pci);
+	vdev_host_free(vm->vdevs);
+	for (unsigned i = 0; vm->cpus && i < vm->num_cpus; i++) {
+		if (vm->cpus[i].vm)
+			bus_reader_remove(vm->bus, &vm->cpus[i].reader);
+		if (vm->cpus[i].gcp)
+			vm->engine->ops->vcpu_destroy(vm->cpus[i].gcp);
+	}
+	free(vm->cpus);
+	platform_free(vm->platform);
+	irq_destroy(vm->irq);
+	bus_destroy(vm->bus);
+	if (vm->engine)
+		vm->engine->ops->destroy(vm->engine);
+	memory_destroy(vm->mem);
+	rundir_release(vm->rundir);
+	plan_free(vm->plan);
+	if (vm->end_fd >= 0)
+		close(vm->end_fd);
+	free(vm);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planning and printing a VM. */
+#include "vm/vm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "vdev/implicit/platform.h"
+
+/* The classic ACPI interrupt of a PC. */
+enum { BUTTON_GSI = 9 };
+
+static int vm_memory_create(struct vm *vm)
+{
+	struct memory_region regions[MEMORY_MAX_REGIONS];
+	unsigned num = 0;
+
+	for (unsigned i = 0; i < vm->plan->num_regions; i++) {
+		const struct plan_region *r = &vm->plan->regions[i];
+
+		if (r->kind != PLAN_RAM && r->kind != PLAN_ROM)
+			continue;
+		if (num == MEMORY_MAX_REGIONS) {
+			conf_error(vm->conf, &r->pos, "more than %d pieces of ram and rom", MEMORY_MAX_REGIONS);
+			break;
+		}
+		regions[num++] = (struct memory_region){ .gpa = r->start, .len = r->len, .rom = r->kind == PLAN_ROM };
+	}
+	if (!vm->conf->num_memories)
+		conf_error(vm->conf, NULL, "the VM has no memory: a line such as `ram 256m` is missing");
+	int rc = memory_create(regions, num, &vm->mem);
+
+	if (rc)
+		conf_error(vm->conf, NULL, "the host does not give the guest's memory: %s", strerror(-rc));
+	return rc;
+}
+
+static int vm_pci_create(struct vm *vm)
+{
+	static const struct pci_bus_info info = {
+		.ecam_base = ADDRESS_ECAM,
+		.ecam_buses = ADDRESS_ECAM_BUSES,
+		.config_ports = true,
+		.mem32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN },
+	};
+	int rc = pci_bus_create(&info, &vm->pci);
+
+	return rc ? rc : platform_host_bridge_add(vm->pci);
+}
+
+/* The guest is told of the power button by an interrupt, if there is a controller that takes one. */
+static int vm_button_plan(struct vm *vm)
+{
+	const struct vdev_instance *ioapic = vm->vdevs->models.ioapic;
+
+	vm->button_gsi = -1;
+	if (!ioapic)
+		return 0;
+	const struct plan_intr use = {
+		.pic = ioapic->conf->name.text ? ioapic->conf->name.text : ioapic->type->name,
+		.line = BUTTON_GSI,
+		.owner = "the ACPI platform",
+	};
+	int rc = plan_intr_add(vm->plan, &use);
+
+	if (!rc)
+		vm->button_gsi = BUTTON_GSI;
+	return rc == -ENOMEM ? rc : 0;
+}
+
+static int vm_pci_place(struct vm *vm)
+{
+	const struct pci_device *dev;
+	unsigned bar;
+	int rc = pci_bus_place(vm->pci, &dev, &bar);
+
+	if (rc == -ENOSPC) {
+		conf_error(vm->conf, NULL, "the PCI memory window is full");
+		rc = 0;
+	}
+	return rc;
+}
+
+int vm_plan(struct conf *conf, struct vm **ret_vm)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int rc;
+
+	if (!vm)
+		return -ENOMEM;
+	vm->conf = conf;
+	vm->end_fd = -1;
+	atomic_init(&vm->end, -1);
+	*ret_vm = vm;
+	rc = plan_create(conf, &vm->plan);
+	if (!rc)
+		rc = plan_fixed_add(vm->plan);
+	if (!rc)
+		rc = plan_memory_add(vm->plan);
+	if (!rc)
+		rc = vm_memory_create(vm);
+	if (!rc)
+		rc = vm_pci_create(vm);
+	if (!rc)
+		rc = vdev_host_create(conf, vm->plan, vm->mem, vm->pci, &vm->vdevs);
+	if (!rc)
+		rc = vdev_host_configure(vm->vdevs);
+	if (!rc)
+		rc = vm_button_plan(vm);
+	if (!rc)
+		rc = vm_pci_place(vm);
+	if (rc)
+		return rc;
+	vm->irqchip = vdev_host_irqchip(vm->vdevs, &vm->pit);
+	vm->num_cpus = MAX(conf->num_cpus, 1u);
+	if (vm->num_cpus > MAX_CPUS)
+		conf_error(conf, &conf->cpus[MAX_CPUS].pos, "a VM has at most %u vCPUs", MAX_CPUS);
+	for (unsigned i = 0; i < conf->num_loads; i++)
+		if (access(conf->loads[i].path.text, R_OK) != 0)
+			conf_error(conf, &conf->loads[i].path.pos, "cannot read '%s': %s",
+				   conf->loads[i].path.text, strerror(errno));
+	return conf->num_errors ? -EINVAL : 0;
+}
+
+static void print_pci(struct vm *vm, struct strbuf *out)
+{
+	struct pci_listing list[256];
+	unsigned n = pci_bus_list(vm->pci, list, ARRAY_LEN(list));
+
+	strbuf_add_text(out, "\nPCI bus 0\n");
+	for (unsigned i = 0; i < n && i < ARRAY_LEN(list); i++) {
+		const struct pci_listing *l = &list[i];
+
+		strbuf_printf(out, "  00:%02x.%x  %04x:%04x  class %04x  %s\n", l->devfn >> 3, l->devfn & 7, l->vendor,
+			      l->device, l->class_code >> 8, l->name);
+		for (unsigned b = 0; b < PCI_NUM_BARS; b++)
+			if (l->bars[b].type != PCI_BAR_NONE && l->bars[b].size)
+				strbuf_printf(out, "           bar %u at 0x%" PRIx64 ", %" PRIu64 " bytes\n", b,
+					      l->bars[b].addr, l->bars[b].size);
+	}
+}
+
+void vm_print(struct vm *vm, struct strbuf *out)
+{
+	const struct conf *conf = vm->conf;
+	static const char *const blobs[] = {
+		[CONF_BLOB_AUTO] = "load",	   [CONF_BLOB_GUEST] = "guest load", [CONF_BLOB_INITRD] = "initrd load",
+		[CONF_BLOB_DATA] = "data load", [CONF_BLOB_FDT] = "fdt load",	  [CONF_BLOB_ACPI] = "acpi load",
+	};
+
+	strbuf_printf(out, "VM %s, %u vCPU%s\n", conf->system.text ? conf->system.text : "(no name)", vm->num_cpus,
+		      vm->num_cpus == 1 ? "" : "s");
+	strbuf_printf(out, "Interrupt machine: %s\n\n",
+		      vm->irqchip == ENGINE_IRQCHIP_KERNEL ? "kernel (ioapic and 8259s by KVM)" :
+							     "local APICs only (no ioapic)");
+	plan_print(vm->plan, out);
+	print_pci(vm, out);
+	if (conf->num_loads)
+		strbuf_add_text(out, "\nLoads\n");
+	for (unsigned i = 0; i < conf->num_loads; i++) {
+		strbuf_printf(out, "  %s ", blobs[conf->loads[i].blob]);
+		if (conf->loads[i].has_addr)
+			strbuf_printf(out, "0x%" PRIx64 ",", conf->loads[i].addr);
+		strbuf_printf(out, "%s\n", conf->loads[i].path.text);
+	}
+	if (conf->cmdline.text)
+		strbuf_printf(out, "  cmdline \"%s\"\n", conf->cmdline.text);
+	struct acpi_config cfg;
+	struct vm_acpi_arrays arrays;
+
+	vdev_host_gen_acpi(vm->vdevs);
+	if (vm_acpi_config(vm, &cfg, &arrays))
+		return;
+	strbuf_add_text(out, "\nACPI devices\n");
+	for (size_t i = 0; i < cfg.num_devices; i++)
+		strbuf_printf(out, "  %s, unit %u, %zu resources\n", cfg.devices[i].hid, cfg.devices[i].uid,
+			      cfg.devices[i].num_resources);
+	free(arrays.devices);
+	free(arrays.resources);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM: put together from a parsed configuration, run, ended.
+ *
+ * vm_build and what it calls run on the main thread before the guest; vm_run starts a thread for each vCPU and waits
+ * on the main thread for the end. All signals must be blocked before vm_build. The caller frees with vm_free, also
+ * after a failure.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "boot/acpi.h"
+#include "boot/memory.h"
+#include "bus/bus.h"
+#include "conf/conf.h"
+#include "engine/engine.h"
+#include "engine/memory.h"
+#include "irq/irq.h"
+#include "machine/plan.h"
+#include "vdev/host.h"
+
+struct platform;
+struct rundir;
+
+/* Exit status of qvm beside those of guest_termination_cause_t. */
+enum vm_status {
+	VM_STATUS_START_FAILED = 64, /* fatal before the guest started */
+	VM_STATUS_BAD_CONFIG = 65,
+	VM_STATUS_RUN_FAILED = 96 /* fatal after the guest started */
+};
+
+struct vm_cpu {
+	struct vm *vm;
+	struct guest_cpu *gcp;
+	struct bus_reader reader;
+	pthread_t thread;
+	bool started;
+};
+
+struct vm {
+	struct conf *conf;
+	struct plan *plan;
+	struct memory *mem;
+	struct pci_bus *pci;
+	struct vdev_host *vdevs;
+	enum engine_irqchip irqchip;
+	bool pit;
+	int button_gsi; /* -1: nothing can tell the guest */
+	struct platform *platform;
+	struct rundir *rundir;
+	struct engine *engine;
+	struct bus *bus;
+	struct irq *irq;
+	unsigned num_cpus;
+	struct vm_cpu *cpus;
+	int end_fd;	  /* eventfd: somebody wants the end */
+	_Atomic int end;  /* exit status, -1: runs */
+	bool button_pressed;
+};
+
+/* Everything that needs no KVM: plan, vdevs, PCI. Mistakes stand in conf. -ENOMEM, or -EINVAL: there are mistakes. */
+int vm_plan(struct conf *conf, struct vm **ret_vm) MUST_CHECK;
+
+/* The whole machine as text, for dryrun. */
+void vm_print(struct vm *vm, struct strbuf *out);
+
+/*
+ * Assemble and run. Returns qvm's exit status. What goes wrong before the guest starts is in conf (places) or logged.
+ */
+int vm_run(struct vm *vm);
+
+/* Ends the vdevs too. */
+void vm_free(struct vm *vm);
+
+/* The end, with this exit status; the first one counts. Any thread. */
+void vm_end(struct vm *vm, int status);
+
+/* vm/boot.c: files and tables into guest memory. Failures are recorded in conf with the place of the `load`. */
+int vm_load(struct vm *vm, struct engine_boot *ret_boot) MUST_CHECK;
+
+/* For dryrun: builds the tables and writes them where `set acpi-dump-dir` says. Failures are recorded in conf. */
+int vm_tables_dump(struct vm *vm) MUST_CHECK;
+
+/* The description for the ACPI tables; arrays belong to *ret_arrays, which the caller frees. */
+struct vm_acpi_arrays {
+	struct acpi_device *devices;
+	struct acpi_resource *resources;
+	struct acpi_ioapic ioapic;
+};
+int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_arrays *ret_arrays) MUST_CHECK;
+
+#endif

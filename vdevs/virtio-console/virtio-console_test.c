@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <qvm/x/test.h>
+#include "../common/test_util.h"
+
+#define DEV	   1
+#define RX	   0
+#define TX	   1
+#define QUEUE_SIZE 64
+#define CHUNK	   4096u
+#define MANY	   (16u << 20)
+#define F_SIZE	   (UINT64_C(1) << 0)
+#define ALL	   UINT64_MAX
+
+static uint8_t pattern(size_t i)
+{
+	return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16));
+}
+
+static uint64_t buffer(struct vdevtest *t, const void *data, size_t len)
+{
+	uint64_t gpa = vdevtest_alloc(t, len, 1);
+
+	memcpy(vdevtest_ram(t, gpa, len), data, len);
+	return gpa;
+}
+
+static void add(struct vdevtest_virtio *v, unsigned queue, uint64_t gpa, size_t len)
+{
+	vdevtest_virtio_add(v, queue, &(struct vdevtest_buf){ gpa, (uint32_t)len, queue == RX }, 1);
+}
+
+static uint32_t used(struct vdevtest_virtio *v, unsigned queue)
+{
+	unsigned head;
+	uint32_t len;
+
+	if (!vdevtest_virtio_used(v, queue, WAIT_MS, &head, &len))
+		fail_msg("no buffer came back");
+	return len;
+}
+
+struct bench {
+	struct test_dir dir;
+	int in, out;
+	struct vdevtest *t;
+	struct vdevtest_virtio *v;
+};
+
+static void begin(struct bench *b)
+{
+	test_dir_make(&b->dir);
+	b->in = open(b->dir.in, O_RDWR | O_NONBLOCK);
+	b->out = open(b->dir.out, O_RDWR | O_NONBLOCK);
+	assert_true(b->in >= 0 && b->out >= 0);
+	b->t = test_start("ram 8m vdev virtio-console hostdev <%s hostdev >%s", b->dir.in,
+			  b->dir.out);
+	b->v = vdevtest_virtio_start(b->t, DEV, ALL, QUEUE_SIZE);
+}
+
+static void end(struct bench *b)
+{
+	vdevtest_virtio_end(b->v);
+	vdevtest_end(b->t);
+	close(b->in);
+	close(b->out);
+	test_dir_remove(&b->dir);
+}
+
+static void identity(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	begin(&b);
+	assert_int_equal(vdevtest_pci_read(b.t, DEV, 0, 4), 0x10431af4);
+	assert_int_equal(vdevtest_pci_read(b.t, DEV, 8, 4) >> 8, 0x078000);
+	assert_int_equal(vdevtest_virtio_features(b.v) & 3, 0); /* no terminal, one port */
+	assert_int_equal(vdevtest_virtio_config(b.v, 0, 4), 0);
+	end(&b);
+}
+
+static void output_parts(void **state)
+{
+	struct vdevtest_buf parts[4];
+	struct bench b;
+	uint8_t buf[16];
+
+	(void)state;
+	begin(&b);
+	parts[0] = (struct vdevtest_buf){ buffer(b.t, "he", 2), 2, false };
+	parts[1] = (struct vdevtest_buf){ buffer(b.t, "l", 1), 1, false };
+	parts[2] = (struct vdevtest_buf){ buffer(b.t, "lo ", 3), 3, false };
+	parts[3] = (struct vdevtest_buf){ buffer(b.t, "world", 5), 5, false };
+	vdevtest_virtio_add(b.v, TX, parts, 3);
+	vdevtest_virtio_add(b.v, TX, parts + 3, 1);
+	vdevtest_virtio_kick(b.v, TX);
+	assert_int_equal(used(b.v, TX), 0);
+	assert_int_equal(used(b.v, TX), 0);
+	test_read_all(b.out, buf, 11);
+	assert_memory_equal(buf, "hello world", 11);
+	end(&b);
+}
+
+struct reader {
+	int fd;
+	size_t total, wrong;
+};
+
+/* Slow: it begins late and pauses now and then. */
+static void *slow_reader(void *arg)
+{
+	struct reader *r = arg;
+	uint8_t buf[3000];
+
+	nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+	while (r->total < MANY) {
+		ssize_t n = read(r->fd, buf, sizeof(buf));
+
+		for (ssize_t i = 0; i < n; i++)
+			r->wrong += buf[i] != pattern(r->total++);
+		if (n < 0 || r->total % 7 == 0)
+			nanosleep(&(struct timespec){ .tv_nsec = 300000 }, NULL);
+	}
+	return NULL;
+}
+
+static void slow_reader_gets_everything(void **state)
+{
+	struct reader reader = { 0 };
+	uint64_t gpa[QUEUE_SIZE];
+	pthread_t thread;
+	struct bench b;
+	size_t sent = 0, back = 0;
+
+	(void)state;
+	begin(&b);
+	reader.fd = b.out;
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		gpa[i] = vdevtest_alloc(b.t, CHUNK, 16);
+	assert_int_equal(pthread_create(&thread, NULL, slow_reader, &reader), 0);
+	while (back < MANY / CHUNK) {
+		while (sent < MANY / CHUNK && sent - back < QUEUE_SIZE) {
+			uint8_t *data = vdevtest_ram(b.t, gpa[sent % QUEUE_SIZE], CHUNK);
+
+			for (size_t i = 0; i < CHUNK; i++)
+				data[i] = pattern(sent * CHUNK + i);
+			add(b.v, TX, gpa[sent++ % QUEUE_SIZE], CHUNK);
+		}
+		vdevtest_virtio_kick(b.v, TX);
+		used(b.v, TX);
+		back++;
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(reader.total, MANY);
+	assert_int_equal(reader.wrong, 0);
+	end(&b);
+}
+
+static void no_reader_holds_the_driver(void **state)
+{
+	unsigned head, done = 0;
+	struct bench b;
+	uint64_t gpa;
+	uint32_t len;
+	uint8_t c;
+
+	(void)state;
+	begin(&b);
+	gpa = vdevtest_alloc(b.t, CHUNK, 16);
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		add(b.v, TX, gpa, CHUNK);
+	vdevtest_virtio_kick(b.v, TX);
+	while (vdevtest_virtio_used(b.v, TX, 100, &head, &len))
+		done++;
+	assert_true(done < QUEUE_SIZE); /* a pipe holds 64 KiB */
+	vdevtest_virtio_end(b.v);	/* a reset gets through meanwhile */
+	b.v = vdevtest_virtio_start(b.t, DEV, ALL, QUEUE_SIZE);
+	while (read(b.out, &c, 1) == 1)
+		;
+	add(b.v, TX, buffer(b.t, "x", 1), 1);
+	vdevtest_virtio_kick(b.v, TX);
+	used(b.v, TX);
+	do
+		test_read_all(b.out, &c, 1);
+	while (c == 0);
+	assert_int_equal(c, 'x');
+	end(&b);
+}
+
+static void input_waits_for_buffers(void **state)
+{
+	struct bench b;
+	uint64_t gpa;
+	int waiting = 0;
+
+	(void)state;
+	begin(&b);
+	assert_int_equal(write(b.in, "abc", 3), 3);
+	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	assert_int_equal(ioctl(b.in, FIONREAD, &waiting), 0);
+	assert_int_equal(waiting, 3);
+	gpa = vdevtest_alloc(b.t, 2, 1);
+	add(b.v, RX, gpa, 2);
+	vdevtest_virtio_kick(b.v, RX);
+	assert_int_equal(used(b.v, RX), 2);
+	assert_memory_equal(vdevtest_ram(b.t, gpa, 2), "ab", 2);
+	add(b.v, RX, gpa, 2);
+	vdevtest_virtio_kick(b.v, RX);
+	assert_int_equal(used(b.v, RX), 1);
+	assert_memory_equal(vdevtest_ram(b.t, gpa, 1), "c", 1);
+	add(b.v, RX, gpa, 2);
+	vdevtest_virtio_kick(b.v, RX);
+	assert_int_equal(write(b.in, "d", 1), 1); /* the buffer was there first */
+	assert_int_equal(used(b.v, RX), 1);
+	assert_memory_equal(vdevtest_ram(b.t, gpa, 1), "d", 1);
+	end(&b);
+}
+
+static void file_as_input(void **state)
+{
+	static uint8_t data[200000];
+	struct vdevtest_virtio *v;
+	struct test_dir dir;
+	struct vdevtest *t;
+	size_t total = 0;
+	uint64_t gpa;
+	int fd;
+
+	(void)state;
+	test_dir_make(&dir);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = pattern(i);
+	fd = open(dir.file, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, data, sizeof(data)), sizeof(data));
+	close(fd);
+	t = test_start("ram 8m vdev virtio-console hostdev <%s", dir.file);
+	v = vdevtest_virtio_start(t, DEV, ALL, QUEUE_SIZE);
+	gpa = vdevtest_alloc(t, CHUNK, 16);
+	while (total < sizeof(data)) {
+		uint32_t len;
+
+		add(v, RX, gpa, CHUNK);
+		vdevtest_virtio_kick(v, RX);
+		len = used(v, RX);
+		assert_memory_equal(vdevtest_ram(t, gpa, len), data + total, len);
+		total += len;
+	}
+	vdevtest_virtio_end(v);
+	vdevtest_end(t);
+	test_dir_remove(&dir);
+}
+
+static void wrong_direction(void **state)
+{
+	struct bench b;
+	uint64_t gpa;
+
+	(void)state;
+	begin(&b);
+	gpa = vdevtest_alloc(b.t, 16, 16);
+	vdevtest_virtio_add(b.v, RX, &(struct vdevtest_buf){ gpa, 16, false }, 1);
+	vdevtest_virtio_kick(b.v, RX);
+	assert_int_equal(used(b.v, RX), 0);
+	vdevtest_virtio_add(b.v, TX, &(struct vdevtest_buf){ gpa, 16, true }, 1);
+	vdevtest_virtio_kick(b.v, TX);
+	assert_int_equal(used(b.v, TX), 0);
+	add(b.v, TX, gpa, 1); /* it still works */
+	vdevtest_virtio_kick(b.v, TX);
+	assert_int_equal(used(b.v, TX), 0);
+	end(&b);
+}
+
+static void emergency_output(void **state)
+{
+	struct bench b;
+	uint8_t buf[2];
+
+	(void)state;
+	begin(&b);
+	vdevtest_virtio_config_write(b.v, 8, 4, 0x11223341);
+	vdevtest_virtio_config_write(b.v, 8, 1, 'B');
+	test_read_all(b.out, buf, 2);
+	assert_memory_equal(buf, "AB", 2);
+	for (unsigned i = 0; i < 100000; i++) /* bounded */
+		vdevtest_virtio_config_write(b.v, 8, 1, 'x');
+	for (unsigned i = 0; i < 16; i++) { /* and nothing else can be written */
+		vdevtest_virtio_config_write(b.v, i == 8 ? 9 : i, 1, 0xff);
+		vdevtest_virtio_config(b.v, i, 1);
+	}
+	end(&b);
+}
+
+static void host_end_that_fails(void **state)
+{
+	struct vdevtest *t = test_start("ram 8m vdev virtio-console hostdev >/dev/full");
+	struct vdevtest_virtio *v = vdevtest_virtio_start(t, DEV, ALL, QUEUE_SIZE);
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		add(v, TX, buffer(t, "x", 1), 1);
+		vdevtest_virtio_kick(v, TX);
+		used(v, TX);
+	}
+	vdevtest_virtio_end(v);
+	vdevtest_end(t);
+}
+
+/* In a process that has the pty as its terminal: returns its exit status. */
+static int on_own_terminal(const char *slave_name)
+{
+	struct winsize size = { .ws_col = 80, .ws_row = 25 };
+	struct vdevtest_virtio *v;
+	struct vdevtest *t;
+	unsigned messages;
+	sigset_t all;
+	int fd;
+
+	sigfillset(&all); /* as qvm does */
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	setsid();
+	fd = open(slave_name, O_RDWR);
+	ioctl(fd, TIOCSWINSZ, &size);
+	dup2(fd, 0);
+	dup2(fd, 1);
+	t = vdevtest_start("ram 8m vdev virtio-console");
+	if (!t)
+		return 10;
+	v = vdevtest_virtio_start(t, DEV, ALL, QUEUE_SIZE);
+	if (!(vdevtest_virtio_features(v) & F_SIZE))
+		return 11;
+	if (vdevtest_virtio_config(v, 0, 4) != (25 << 16 | 80))
+		return 12;
+	size.ws_col = 132;
+	ioctl(fd, TIOCSWINSZ, &size);
+	messages = vdevtest_messages(t, WAIT_MS, NULL, NULL);
+	if (messages != 1 || vdevtest_virtio_config(v, 0, 4) != (25 << 16 | 132))
+		return 13;
+	vdevtest_virtio_end(v);
+	vdevtest_end(t);
+	return 0;
+}
+
+static void terminal_size(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), status;
+	pid_t child;
+
+	(void)state;
+	assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+	child = fork();
+	if (child == 0)
+		_exit(on_own_terminal(ptsname(master)));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(master);
+}
+
+static void what_is_refused(void **state)
+{
+	(void)state;
+	test_refused("ram 1m vdev virtio-console legacy", "0.9.5");
+	test_refused("ram 1m vdev virtio-console hostdev /no/such/device", "No such file");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(identity),
+		cmocka_unit_test(output_parts),
+		cmocka_unit_test(slow_reader_gets_everything),
+		cmocka_unit_test(no_reader_holds_the_driver),
+		cmocka_unit_test(input_waits_for_buffers),
+		cmocka_unit_test(file_as_input),
+		cmocka_unit_test(wrong_direction),
+		cmocka_unit_test(emergency_output),
+		cmocka_unit_test(host_end_that_fails),
+		cmocka_unit_test(terminal_size),
+		cmocka_unit_test(what_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("virtio-console", tests, NULL, NULL);
+}
