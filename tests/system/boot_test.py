@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting and ending: raw guests, a stock Linux guest on 1 to 16 vCPUs, the documented exit statuses."""
+import re
+
+import pytest
+
+import guests
+from guests import SERIAL, marked
+
+
+def test_raw_guest_prints_through_ser8250(host):
+    result = host.qvm("ram 1m\nload 0x7c00,/payload/hi.bin\nvdev ser8250 hostdev >-\n")
+    assert result.text == "Hi\n"
+
+
+def test_raw_guest_at_first_free_ram(host):
+    assert host.qvm("ram 1m\nload /payload/hi.bin\nvdev ser8250 hostdev >-\n").text == "Hi\n"
+
+
+@pytest.mark.parametrize("cpus", [1, 4, 16])
+def test_linux_reaches_init_on(host, cpus):
+    text = host.linux("echo cpus=$(nproc); echo version=$(uname -r)", cpus=cpus, timeout=150)
+    assert marked(text, "cpus") == str(cpus)
+    assert "cloud-amd64" in marked(text, "version")
+
+
+def test_linux_by_serial_console(host):
+    text = host.linux("echo said=it", console="", serial=SERIAL)
+    assert marked(text, "said") == "it"
+
+
+def test_poweroff_is_status_0(host):
+    assert "never" not in host.linux("poweroff -f; sleep 5; echo never")
+
+
+@pytest.mark.parametrize("how", ["", "reboot=k", "reboot=t", "reboot=a"])
+def test_reboot_is_status_0(host, how):
+    """The default way (the code at the reset vector), the keyboard controller, a triple fault, ACPI."""
+    assert "never" not in host.linux("reboot -f; sleep 5; echo never", cmdline=how)
+
+
+def test_kernel_log_is_clean(host):
+    text = host.linux("dmesg", cpus=4, extra="vdev virtio-entropy\n")
+    bad = [line for line in text.splitlines()
+           if re.search(r"Firmware Bug|ACPI (BIOS )?(Error|Warning|Exception)|BUG:|WARNING:|Call Trace", line)]
+    assert not bad
+    assert "Hypervisor detected: KVM" in text
+    assert "ACPI: Reserving DSDT" in text
+
+
+def test_power_button_reaches_the_guest(host):
+    """SIGTERM: the guest's own ACPI driver sees the event device's interrupt."""
+    script = "grep -i ged /proc/interrupts; echo ready; i=0; while [ $i -lt 100 ]; do " \
+             "n=$(awk '/Ged/{print $2}' /proc/interrupts); [ \"$n\" -gt 0 ] && break; usleep 100000; i=$((i+1)); done; " \
+             "echo pressed=$n"
+    configuration, archive = guests.linux(script)
+    command = host.start(configuration, archive)
+    command.read_until("ready", timeout=90)
+    host.run("pkill -TERM -x qvm")
+    result = command.wait(timeout=60)
+    assert result.status == 0
+    assert marked(result.text, "pressed") == "1"
+
+
+def test_second_signal_ends_the_vm(host):
+    configuration, archive = guests.linux("echo ready; sleep 60")
+    command = host.start(configuration, archive)
+    command.read_until("ready", timeout=90)
+    host.run("pkill -INT -x qvm; sleep 0.5; pkill -INT -x qvm")
+    assert command.wait(timeout=30).status == 3
+
+
+def test_sigquit_is_a_power_cut(host):
+    configuration, archive = guests.linux("echo ready; sleep 60")
+    command = host.start(configuration, archive)
+    command.read_until("ready", timeout=90)
+    host.run("pkill -QUIT -x qvm")
+    assert command.wait(timeout=30).status == 3
+
+
+def test_two_vms_of_one_name(host):
+    configuration, archive = guests.linux("echo ready; sleep 60")
+    command = host.start("system twice\n" + configuration, archive)
+    command.read_until("ready", timeout=90)
+    second = host.board.run(host.command(), check=False)
+    assert second.status == 64
+    assert "a VM called 'twice' is running" in second.error
+    host.run("pkill -QUIT -x qvm")
+    assert command.wait(timeout=30).status == 3
+    assert host.run("ls /run/qvm").text == ""
+
+
+def test_unsupported_reference_rules(host):
+    """A read of a port with nothing behind it: ignored by default, ends the VM or gives an exception by the file."""
+    code = (b"\xc7\x06\x34\x00\x15\x00"  # the vector of exception 13 (general protection): 0x7c0:0x15
+            b"\xc7\x06\x36\x00\xc0\x07"
+            b"\xe4\x99"  # in al, 0x99
+            b"\xba\x03\x06\xb0\x01\xee\xf4"  # the reset register
+            b"\xba\xf8\x03\xb0G\xee\xba\x03\x06\xb0\x01\xee\xf4")  # 0x15: "G" on COM1, reset
+    host.board.push(code, "/tmp/touch.bin")
+    base = "ram 1m\nload 0x7c00,/tmp/touch.bin\nvdev ser8250 hostdev >-\n"
+    assert host.qvm(base).text == ""
+    aborted = host.qvm(base + "unsupported reference abort\n", check=False)
+    assert aborted.status == 5
+    assert "port 0x99" in aborted.error
+    assert host.qvm(base + "unsupported reference fail\n", timeout=20).text == "G"

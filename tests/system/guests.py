@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VMs for the tests: configurations, guests with a script of their own, and what they said."""
+import os
+import pathlib
+import re
+import subprocess
+
+from lab import cpio, images
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+PLATFORM = """\
+vdev ioapic intr apic name myioapic
+vdev 8259 loc 0x20
+vdev 8259 loc 0xa0
+vdev timer8254 intr myioapic:0
+vdev mc146818 intr myioapic:8
+vdev pckeyboard
+"""
+SERIAL = "vdev ser8250 intr myioapic:4 hostdev >-\n"
+CONSOLE = "vdev virtio-console\n"
+
+# 20 bytes: "Hi" and a line feed on COM1, then the reset register.
+RAW_HI = b"\xba\xf8\x03\xb0H\xee\xb0i\xee\xb0\n\xee\xba\x03\x06\xb0\x01\xee\xf4\x90"
+
+
+def build_small(folder):
+    """The guests without an operating system: into folder. Returns their paths."""
+    raw = pathlib.Path(folder) / "hi.bin"
+    raw.write_bytes(RAW_HI)
+    paths = [raw]
+    for source in sorted((TOP / "tests/guests").glob("*.c")):
+        target = pathlib.Path(folder) / (source.stem + ".bin")
+        subprocess.run([TOP / "tests/guests/build", source, target], check=True)
+        paths.append(target)
+    return paths
+
+
+def linux(script, cpus=1, memory="256m", cmdline="", extra="", console=CONSOLE, platform=PLATFORM, serial=""):
+    """(configuration, initramfs) of a stock guest that runs `script` and powers off."""
+    where = "hvc0" if "virtio-console" in console else "ttyS0"
+    configuration = (f"ram {memory}\n" + "cpu\n" * cpus +
+                     f'load /payload/vmlinuz\ninitrd load /tmp/t/initrd\ncmdline "console={where} quiet panic=-1 {cmdline}"\n' +
+                     platform + serial + extra + console)
+    if script is None:
+        return configuration, b""
+    return configuration, cpio.archive({"test": "#!/bin/busybox sh\nbusybox --install -s /bin\n" + script})
+
+
+class Host:
+    """A board, with what the tests do on it."""
+
+    def __init__(self, board):
+        self.board = board
+
+    def run(self, script, **options):
+        return self.board.run(script, **options)
+
+    def prepare(self, configuration, archive=b"", name="vm"):
+        self.board.push(configuration.encode(), f"/tmp/t/{name}.qvmconf")
+        self.board.push(archive, "/tmp/t/test.cpio")
+        self.board.run("cat /payload/initrd /tmp/t/test.cpio > /tmp/t/initrd")
+
+    def command(self, words="", build="build-asan", name="vm"):
+        return (f"env ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "
+                f"/payload/{build}/qvm @/tmp/t/{name}.qvmconf {words}")
+
+    def qvm(self, configuration, archive=b"", words="", build="build-asan", timeout=90, before="", check=True):
+        """Runs a VM to its end. Returns the Result; with check, the status must be 0 and no sanitizer may have spoken."""
+        self.prepare(configuration, archive)
+        result = self.board.run(f"{before}\nexec {self.command(words, build)} < /dev/null", timeout=timeout, check=False)
+        assert "ERROR: AddressSanitizer" not in result.error and "runtime error" not in result.error, result.error[-4000:]
+        assert "LeakSanitizer" not in result.error, result.error[-4000:]
+        if check:
+            assert result.status == 0, (result.status, result.text[-3000:], result.error[-3000:])
+        return result
+
+    def linux(self, script, **options):
+        """Boots a stock guest with a script; returns what its console said."""
+        run = {key: options.pop(key) for key in ("words", "build", "timeout", "before", "check") if key in options}
+        return self.qvm(*linux(script, **options), **run).text.replace("\r\n", "\n")
+
+    def start(self, configuration, archive=b"", build="build-asan", words="", stdin="/dev/null"):
+        """Starts a VM in the background of the board; returns a Command whose output is the VM's."""
+        self.prepare(configuration, archive)
+        return self.board.popen(f"exec {self.command(words, build)} < {stdin}")
+
+
+def marked(text, mark):
+    """What stands behind `mark=` in the console output."""
+    found = re.search(rf"^{mark}=(.*)$", text, re.M)
+    assert found, f"no {mark}= in {text[-3000:]}"
+    return found.group(1).strip()
