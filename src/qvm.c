@@ -13,7 +13,21 @@
 #include "vdev/types.h"
 #include "vm/vm.h"
 
-enum { MAX_VDEV_DIRS = 16 };
+/*
+ * Stacks of all threads. With the usual 8 MiB the kernel backs the first touch of a stack with a huge page; a thread
+ * here needs a few kilobytes.
+ */
+enum { MAX_VDEV_DIRS = 16, STACK_SIZE = 512 << 10 };
+
+static void set_thread_defaults(void)
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	pthread_setattr_default_np(&attr);
+	pthread_attr_destroy(&attr);
+}
 
 static const char usage[] =
 	"usage: qvm [OPTION]... @FILE... [WORD]...\n"
@@ -237,6 +251,7 @@ int main(int argc, char **argv)
 	/* Every thread inherits this; the main thread takes signals by signalfd. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	set_thread_defaults();
 	/* Arenas for each thread would cost more memory than they save time. */
 	mallopt(M_ARENA_MAX, 1);
 	if (vdev_types_create(args.vdev_dirs, args.num_vdev_dirs, &types)) {

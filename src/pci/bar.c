@@ -91,8 +91,10 @@ void pci_bar_write(struct pci_bar *bar, uint64_t addr)
 		pci_put32(reg + 4, (uint32_t)(addr >> 32));
 }
 
-/* The window that BARs of this kind are placed in. A 64-bit BAR may be moved to either memory
- * window. */
+/*
+ * The window that BARs of this kind are placed in. A 64-bit BAR may be moved to either memory
+ * window.
+ */
 static const struct pci_window *home_window(const struct pci_bus *pb, const struct pci_bar *bar)
 {
 	if (is_io(bar))
@@ -174,8 +176,10 @@ static struct bus_region bar_region(struct pci_bar *bar, uint64_t addr)
 	};
 }
 
-/* An engine that refuses a doorbell costs an exit for each kick, no more: the write then reaches
- * the handler. */
+/*
+ * An engine that refuses a doorbell costs an exit for each kick, no more: the write then reaches
+ * the handler.
+ */
 static void doorbells_set(struct pci_bar *bar, bool on)
 {
 	struct pci_device *dev = bar->dev;
@@ -220,8 +224,10 @@ static int bar_unmap(struct pci_bar *bar)
 	return 0;
 }
 
-/* Take away the mapping of a BAR that lies in the way though its register no longer says so. True
- * if one was. */
+/*
+ * Take away the mapping of a BAR that lies in the way though its register no longer says so. True
+ * if one was.
+ */
 static bool evict_stale(struct pci_bus *pb, const struct pci_bar *bar, uint64_t addr)
 {
 	for (unsigned i = 0; i < PCI_NUM_DEVFN; i++) {

@@ -103,8 +103,10 @@ static void test_place(void **state)
 	machine_destroy(&m);
 }
 
-/* Write all ones, read the size, write back: with decode off and on; on, the device stays where it
- * is. */
+/*
+ * Write all ones, read the size, write back: with decode off and on; on, the device stays where it
+ * is.
+ */
 static void test_sizing(void **state)
 {
 	struct pci_device *dev;
@@ -193,8 +195,10 @@ static void test_move(void **state)
 	cfg_write(&m, 8, 0x10, 4, MEM32_BASE + 0x8000);
 	assert_false(mem_answers(&m, MEM32_BASE));
 	assert_int_equal(mem_read(&m, MEM32_BASE + 0x8004, 8), 0x100000004ull);
-	/* Places that cannot be: outside the windows, over another region, into configuration
-	 * space, over a BAR. */
+	/*
+	 * Places that cannot be: outside the windows, over another region, into configuration
+	 * space, over a BAR.
+	 */
 	static const uint64_t refused[] = { 0,
 					    0xfffff000,
 					    MEM32_BASE - 0x1000,

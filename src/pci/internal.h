@@ -129,7 +129,8 @@ void pci_function_write(struct pci_device *dev, unsigned offset, unsigned len, u
 /* bar.c */
 uint64_t pci_bar_written(const struct pci_bar *bar);
 void pci_bar_write(struct pci_bar *bar, uint64_t addr);
-/* Make the mappings of all functions follow their registers, as far as that can be. Under map_mtx.
+/*
+ * Make the mappings of all functions follow their registers, as far as that can be. Under map_mtx.
  */
 void pci_bars_update(struct pci_bus *pb);
 

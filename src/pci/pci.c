@@ -83,7 +83,8 @@ void pci_bus_destroy(struct pci_bus *pb)
 	}
 	ecam = ecam_region(pb);
 	ports = port_region(pb);
-	/* What the bus refuses to take away here it frees with itself; nobody dispatches any more.
+	/*
+	 * What the bus refuses to take away here it frees with itself; nobody dispatches any more.
 	 */
 	r = pb->ecam_mapped ? bus_region_replace(pb->bus, &ecam, NULL, NULL) : 0;
 	r |= pb->ports_mapped ? bus_region_replace(pb->bus, &ports, NULL, NULL) : 0;
@@ -267,8 +268,10 @@ static enum bus_result port_access(void *opaque, unsigned cookie, struct bus_acc
 		if (!acc->write)
 			memset(acc->data, 0xff, acc->len);
 	} else {
-		/* Bus, device, function and register stand in the same order as in ECAM, 4 bits
-		 * closer. */
+		/*
+		 * Bus, device, function and register stand in the same order as in ECAM, 4 bits
+		 * closer.
+		 */
 		uint64_t place = (uint64_t)(address & 0xffff00u) << 4 | (address & 0xfcu);
 
 		config_access(pb, place + (acc->offset - 4), acc->write, acc->len, acc->data);

@@ -93,12 +93,15 @@ int pci_bus_create(const struct pci_bus_info *info, struct pci_bus **ret_bus) MU
 /* No vCPU runs any more. */
 void pci_bus_destroy(struct pci_bus *pb);
 
-/* -ENOSPC: all 31 device numbers are in use; -EEXIST: that place is taken; -EINVAL: no such place.
+/*
+ * -ENOSPC: all 31 device numbers are in use; -EEXIST: that place is taken; -EINVAL: no such place.
  */
 int pci_device_add(struct pci_bus *pb, const struct pci_device_info *info,
 		   struct pci_device **ret_dev) MUST_CHECK;
-/* A 64-bit BAR uses index and index + 1. -EINVAL: bad index, type or size; -EEXIST: in use; -EBUSY:
- * after placing. */
+/*
+ * A 64-bit BAR uses index and index + 1. -EINVAL: bad index, type or size; -EEXIST: in use; -EBUSY:
+ * after placing.
+ */
 int pci_bar_add(struct pci_device *dev, unsigned index, const struct pci_bar_info *info) MUST_CHECK;
 /* *ret_offset (may be NULL): where in configuration space. -ENOSPC: the 256 bytes are full. */
 int pci_capability_add(struct pci_device *dev, const struct pci_capability_info *info,
@@ -119,8 +122,10 @@ int pci_msix_add(struct pci_device *dev, unsigned num, unsigned bar, uint32_t ta
 int pci_doorbell_add(struct pci_device *dev, unsigned bar, uint32_t offset, unsigned len,
 		     int fd) MUST_CHECK;
 
-/* Give every BAR its first address. -ENOSPC: a window is full; *ret_dev and *ret_bar (may be NULL)
- * say whose BAR. */
+/*
+ * Give every BAR its first address. -ENOSPC: a window is full; *ret_dev and *ret_bar (may be NULL)
+ * say whose BAR.
+ */
 int pci_bus_place(struct pci_bus *pb, const struct pci_device **ret_dev,
 		  unsigned *ret_bar) MUST_CHECK;
 /*
@@ -130,26 +135,34 @@ int pci_bus_place(struct pci_bus *pb, const struct pci_device **ret_dev,
 int pci_bus_attach(struct pci_bus *pb, struct bus *bus, struct irq *irq, struct engine *engine,
 		   const char **ret_other) MUST_CHECK;
 
-/* Back to the state after pci_bus_attach: decode off, BARs at their first address, MSI-X off,
- * nothing pending. */
+/*
+ * Back to the state after pci_bus_attach: decode off, BARs at their first address, MSI-X off,
+ * nothing pending.
+ */
 void pci_device_reset(struct pci_device *dev);
 
-/* Signal MSI-X vector. Out of range or MSI-X off: nothing. While masked it becomes pending. Any
- * thread, no lock. */
+/*
+ * Signal MSI-X vector. Out of range or MSI-X off: nothing. While masked it becomes pending. Any
+ * thread, no lock.
+ */
 void pci_msix_signal(const struct pci_device *dev, unsigned vector);
 /* The guest has MSI-X on. Any thread. */
 bool pci_msix_enabled(const struct pci_device *dev);
 unsigned pci_msix_vectors(const struct pci_device *dev);
 
-/* The function asks for its interrupt pin: the Interrupt Status bit, shown while MSI-X is off. Any
- * thread. */
+/*
+ * The function asks for its interrupt pin: the Interrupt Status bit, shown while MSI-X is off. Any
+ * thread.
+ */
 void pci_intx_set(struct pci_device *dev, bool level);
 
 /* Where BAR bar is mapped now. False: it is not. Any thread. */
 bool pci_bar_mapped(struct pci_device *dev, unsigned bar, uint64_t *ret_addr);
 
-/* One configuration access as the guest does it: len 1 to 4, not crossing a dword; for tests and
- * debuggers. */
+/*
+ * One configuration access as the guest does it: len 1 to 4, not crossing a dword; for tests and
+ * debuggers.
+ */
 uint32_t pci_config_read(struct pci_bus *pb, unsigned devfn, unsigned offset, unsigned len);
 void pci_config_write(struct pci_bus *pb, unsigned devfn, unsigned offset, unsigned len,
 		      uint32_t value);

@@ -48,7 +48,8 @@ static void test_slots(void **state)
 	machine_destroy(&m);
 }
 
-/* What is not configured reads all ones and takes writes without effect, at every width and place.
+/*
+ * What is not configured reads all ones and takes writes without effect, at every width and place.
  */
 static void test_empty_slots(void **state)
 {

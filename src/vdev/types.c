@@ -23,12 +23,21 @@ struct vdev_types {
 	char why[PATH_MAX + 512];
 };
 
-/* What the constructor of the shared object that is being loaded has registered. Start-up, one thread. */
-static struct {
+/* What the constructor of a shared object has registered. */
+struct registration {
+	struct registration *next;
+	void *handle; /* of dlopen */
 	struct vdev_factory *factory;
 	const struct qvmx_vdev_info *info;
 	unsigned abi_version;
-} registering;
+};
+
+/*
+ * The one that is being loaded, and those that are. A constructor runs once in a process, however often its shared
+ * object is opened, so that what it registered is kept for ever. Start-up, one thread.
+ */
+static struct registration registering;
+static struct registration *registered;
 
 void vdev_register_factory(struct vdev_factory *factory, unsigned abi_version)
 {
@@ -188,6 +197,26 @@ static struct vdev_type *type_make(const char *name, const char *path)
 	return t;
 }
 
+/* Keep what was registered, or find what the same shared object registered before. */
+static int registration_keep(void)
+{
+	struct registration *r = registered;
+
+	while (r && r->handle != registering.handle)
+		r = r->next;
+	if (r) {
+		registering = *r;
+		return 0;
+	}
+	r = malloc(sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	registering.next = registered;
+	*r = registering;
+	registered = r;
+	return 0;
+}
+
 /* 0: loaded; -ENOENT: not in this folder; else types->why says why not. */
 static int type_load(struct vdev_types *types, const char *dir, const char *name, struct vdev_type **ret_type)
 {
@@ -197,10 +226,13 @@ static int type_load(struct vdev_types *types, const char *dir, const char *name
 	    access(path, F_OK) != 0)
 		return -ENOENT;
 	memset(&registering, 0, sizeof(registering));
-	if (!dlopen(path, RTLD_NOW | RTLD_LOCAL)) {
+	registering.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!registering.handle) {
 		snprintf(types->why, sizeof(types->why), "%s cannot be loaded: %s", path, dlerror());
 		return -EINVAL;
 	}
+	if (registration_keep())
+		return -ENOMEM;
 	const char *refusal = registration_refusal();
 
 	if (refusal) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The register file of a VirtIO device, and the lives of its queues.
+ * The lives of a VirtIO device's queues: start, stop, reset, breaking.
  *
  * One mutex guards the registers, the status and the stages of the queues. What happens between a
  * vCPU that writes the status and the loop thread that works a queue goes over the queue's stage:
@@ -20,50 +20,7 @@
 #include <virtio.h>
 
 #include "virtio/feature.h"
-
-enum queue_stage {
-	QUEUE_IDLE,
-	QUEUE_START,	/* open; the loop thread has not begun */
-	QUEUE_LIVE,	/* the loop thread's */
-	QUEUE_STOP,	/* halted; the loop thread has not heard */
-	QUEUE_STOPPING, /* the owner said that something is still in flight */
-};
-
-struct device_queue {
-	struct virtqueue *vq;
-	uint16_t max_size; /* 0: not there */
-	uint16_t size;
-	bool enabled;
-	uint64_t addr[3];
-	const struct virtio_queue_ops *ops; /* NULL: not served */
-	void *opaque;
-	int fd;
-	enum queue_stage stage; /* of a served queue */
-};
-
-struct virtio_device {
-	struct virtio_device_info info;
-	const struct memory *mem;
-	uint32_t offered[VIO_MAX_FEATURE_WORDS];
-	const struct virtio_transport_ops *transport_ops;
-	void *transport;
-
-	pthread_mutex_t mtx;
-	uint32_t driver_features[VIO_MAX_FEATURE_WORDS];
-	bool features_beyond; /* bits were set in words that nobody offers */
-	uint8_t status;
-	bool resetting;	   /* status will become 0 */
-	bool owner_resets; /* ... after virtio_device_reset_finish */
-	bool config_dirty; /* changed since the driver looked last */
-	uint8_t generation;
-	struct device_queue queues[];
-};
-
-/* What becomes of a queue that broke while a lock was held; told to the owner afterwards. */
-struct breakage {
-	unsigned queue;
-	const char *why; /* NULL: nothing broke */
-};
+#include "virtio/internal.h"
 
 static void queue_interrupt(void *opaque, unsigned index);
 static void queue_broken(void *opaque, unsigned index, const char *why);
@@ -102,8 +59,7 @@ void virtio_device_destroy(struct virtio_device *vd)
 	free(vd);
 }
 
-/* The bounds check of every queue index that a guest gives. NULL: not there. */
-static struct device_queue *queue_get(struct virtio_device *vd, unsigned queue)
+struct device_queue *virtio_queue_get(struct virtio_device *vd, unsigned queue)
 {
 	return queue < vd->info.num_queues && vd->queues[queue].max_size ? &vd->queues[queue]
 									 : NULL;
@@ -134,7 +90,7 @@ int virtio_device_queue_init(struct virtio_device *vd, unsigned queue, unsigned 
 int virtio_device_queue_serve(struct virtio_device *vd, unsigned queue,
 			      const struct virtio_queue_ops *ops, void *opaque)
 {
-	struct device_queue *q = queue_get(vd, queue);
+	struct device_queue *q = virtio_queue_get(vd, queue);
 
 	if (!q || q->ops)
 		return -EINVAL;
@@ -178,8 +134,7 @@ uint16_t virtio_device_type(const struct virtio_device *vd)
 	return vd->info.type;
 }
 
-/* Does the owner work queues itself, or has it none that the core could work for it? */
-static bool owner_works(const struct virtio_device *vd)
+bool virtio_owner_works(const struct virtio_device *vd)
 {
 	for (unsigned i = 0; i < vd->info.num_queues; i++) {
 		if (!vd->queues[i].ops)
@@ -188,7 +143,7 @@ static bool owner_works(const struct virtio_device *vd)
 	return vd->info.num_queues == 0;
 }
 
-static void queue_signal(const struct device_queue *q)
+void virtio_queue_signal(const struct device_queue *q)
 {
 	/* A counter at its maximum is readable anyway. */
 	(void)!write(q->fd, &(uint64_t){ 1 }, sizeof(uint64_t));
@@ -247,11 +202,7 @@ static int queue_open(struct virtio_device *vd, struct device_queue *q, struct b
 	return r;
 }
 
-/*
- * The driver said DRIVER_OK, or enabled a queue after that: the served queues that are enabled come
- * to life. The first one that cannot be opened stops all. Locked.
- */
-static void start_served(struct virtio_device *vd, struct breakage *broke)
+void virtio_queues_start(struct virtio_device *vd, struct breakage *broke)
 {
 	if (!(vd->status & VIRTIO_STATUS_DRIVER_OK) || vd->status & VIRTIO_STATUS_NEEDS_RESET)
 		return;
@@ -263,7 +214,7 @@ static void start_served(struct virtio_device *vd, struct breakage *broke)
 		if (queue_open(vd, q, broke) < 0)
 			return;
 		q->stage = QUEUE_START;
-		queue_signal(q);
+		virtio_queue_signal(q);
 	}
 }
 
@@ -318,13 +269,12 @@ static void reset_try_finish(struct virtio_device *vd)
 	vd->status = 0;
 }
 
-/* Locked. */
-static void reset_begin(struct virtio_device *vd)
+void virtio_reset_begin(struct virtio_device *vd)
 {
 	if (vd->resetting)
 		return;
 	vd->resetting = true;
-	vd->owner_resets = owner_works(vd);
+	vd->owner_resets = virtio_owner_works(vd);
 	for (unsigned i = 0; i < vd->info.num_queues; i++) {
 		struct device_queue *q = &vd->queues[i];
 
@@ -335,7 +285,7 @@ static void reset_begin(struct virtio_device *vd)
 						  stop */
 		} else if (q->stage == QUEUE_LIVE) {
 			q->stage = QUEUE_STOP;
-			queue_signal(q);
+			virtio_queue_signal(q);
 		}
 	}
 	reset_try_finish(vd);
@@ -344,14 +294,14 @@ static void reset_begin(struct virtio_device *vd)
 void virtio_device_reset_request(struct virtio_device *vd)
 {
 	pthread_mutex_lock(&vd->mtx);
-	reset_begin(vd);
+	virtio_reset_begin(vd);
 	pthread_mutex_unlock(&vd->mtx);
 }
 
 void virtio_device_reset_finish(struct virtio_device *vd)
 {
 	pthread_mutex_lock(&vd->mtx);
-	reset_begin(vd);
+	virtio_reset_begin(vd);
 	vd->owner_resets = false;
 	reset_try_finish(vd);
 	pthread_mutex_unlock(&vd->mtx);
@@ -369,7 +319,7 @@ bool virtio_device_reset_pending(struct virtio_device *vd)
 
 void virtio_device_queue_kicked(struct virtio_device *vd, unsigned queue)
 {
-	struct device_queue *q = queue_get(vd, queue);
+	struct device_queue *q = virtio_queue_get(vd, queue);
 	enum queue_stage stage;
 	uint64_t times;
 
@@ -387,8 +337,10 @@ void virtio_device_queue_kicked(struct virtio_device *vd, unsigned queue)
 
 	if (stage == QUEUE_START && q->ops->start)
 		q->ops->start(q->opaque, queue, q->vq);
-	/* A kick after each start: one that came before DRIVER_OK was drained then, buffers may be
-	 * there. */
+	/*
+	 * A kick after each start: one that came before DRIVER_OK was drained then, buffers may be
+	 * there.
+	 */
 	if ((stage == QUEUE_START || stage == QUEUE_LIVE) && virtqueue_live(q->vq))
 		q->ops->kick(q->opaque, queue, q->vq);
 	if (stage == QUEUE_STOP && (!q->ops->stop || q->ops->stop(q->opaque, queue, q->vq)))
@@ -397,7 +349,7 @@ void virtio_device_queue_kicked(struct virtio_device *vd, unsigned queue)
 
 void virtio_device_queue_stopped(struct virtio_device *vd, unsigned queue)
 {
-	struct device_queue *q = queue_get(vd, queue);
+	struct device_queue *q = virtio_queue_get(vd, queue);
 
 	if (!q)
 		return;
@@ -417,219 +369,4 @@ void virtio_device_config_changed(struct virtio_device *vd)
 	if (vd->status & VIRTIO_STATUS_DRIVER_OK && !vd->resetting)
 		vd->transport_ops->config_interrupt(vd->transport);
 	pthread_mutex_unlock(&vd->mtx);
-}
-
-/*
- * The generation grows when the driver looks, not when the configuration changes: it has 8 bits,
- * and a driver between two of whose reads came 256 changes must see a difference too. Locked.
- */
-static void settle_generation(struct virtio_device *vd)
-{
-	if (vd->config_dirty)
-		vd->generation++;
-	vd->config_dirty = false;
-}
-
-uint8_t virtio_device_generation(struct virtio_device *vd)
-{
-	uint8_t generation;
-
-	pthread_mutex_lock(&vd->mtx);
-	settle_generation(vd);
-	generation = vd->generation;
-	pthread_mutex_unlock(&vd->mtx);
-	return generation;
-}
-
-unsigned virtio_device_config_access(struct virtio_device *vd, uint64_t offset, unsigned len,
-				     bool write)
-{
-	bool pass;
-
-	if (!range_inside(offset, len, 0, vd->info.config_size))
-		return VIOREF_NOP;
-	pthread_mutex_lock(&vd->mtx);
-	if (write) {
-		pass = !vd->resetting &&
-		       (vd->status & VIRTIO_STATUS_FEATURES_OK ||
-			virtio_features_early_write(vd->info.type, vd->offered, offset, len));
-	} else {
-		settle_generation(vd);
-		pass = true;
-	}
-	pthread_mutex_unlock(&vd->mtx);
-	return pass ? VIOREF_DEVCFG | (unsigned)offset : VIOREF_NOP;
-}
-
-uint32_t virtio_device_offered(const struct virtio_device *vd, uint32_t word)
-{
-	return word < VIO_MAX_FEATURE_WORDS ? vd->offered[word] : 0;
-}
-
-uint32_t virtio_device_driver_features(struct virtio_device *vd, uint32_t word)
-{
-	uint32_t bits = 0;
-
-	pthread_mutex_lock(&vd->mtx);
-	if (word < VIO_MAX_FEATURE_WORDS)
-		bits = vd->driver_features[word];
-	pthread_mutex_unlock(&vd->mtx);
-	return bits;
-}
-
-void virtio_device_driver_features_set(struct virtio_device *vd, uint32_t word, uint32_t bits)
-{
-	pthread_mutex_lock(&vd->mtx);
-	if (vd->resetting || vd->status & VIRTIO_STATUS_FEATURES_OK)
-		goto out;
-	if (word < VIO_MAX_FEATURE_WORDS)
-		vd->driver_features[word] = bits;
-	else if (bits)
-		vd->features_beyond = true;
-out:
-	pthread_mutex_unlock(&vd->mtx);
-}
-
-uint8_t virtio_device_status(struct virtio_device *vd)
-{
-	uint8_t status;
-
-	pthread_mutex_lock(&vd->mtx);
-	status = vd->status;
-	pthread_mutex_unlock(&vd->mtx);
-	return status;
-}
-
-/* The bits that a driver may set, in the order in which one write sets them, and what must be set
- * before. */
-static const struct {
-	uint8_t bit, needs;
-} status_rules[] = {
-	{ VIRTIO_STATUS_ACKNOWLEDGE, 0 },
-	{ VIRTIO_STATUS_DRIVER, VIRTIO_STATUS_ACKNOWLEDGE },
-	{ VIRTIO_STATUS_FEATURES_OK, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER },
-	{ VIRTIO_STATUS_DRIVER_OK,
-	  VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK },
-	{ VIRTIO_STATUS_FAILED, 0 },
-};
-
-/* Take over what the driver chose, or refuse FEATURES_OK. Locked. */
-static bool accept_features(struct virtio_device *vd)
-{
-	if (vd->features_beyond ||
-	    !virtio_features_acceptable(vd->info.type, vd->offered, vd->driver_features))
-		return false;
-	if (vd->info.driver_features)
-		memcpy(vd->info.driver_features, vd->driver_features, sizeof(vd->driver_features));
-	return true;
-}
-
-/* Returns the bits that are new. Locked. */
-static uint8_t status_add(struct virtio_device *vd, uint8_t status)
-{
-	uint8_t before = vd->status;
-
-	for (unsigned i = 0; i < ARRAY_LEN(status_rules); i++) {
-		uint8_t bit = status_rules[i].bit, needs = status_rules[i].needs;
-
-		if (!(status & bit) || vd->status & bit || (vd->status & needs) != needs)
-			continue;
-		if (bit == VIRTIO_STATUS_FEATURES_OK && !accept_features(vd))
-			continue;
-		vd->status |= bit;
-	}
-	return vd->status & (uint8_t)~before;
-}
-
-unsigned virtio_device_status_set(struct virtio_device *vd, uint8_t status)
-{
-	struct breakage broke = { 0 };
-	unsigned event = VIOREF_NOP;
-	uint8_t gained = 0;
-
-	pthread_mutex_lock(&vd->mtx);
-	if (!status) {
-		reset_begin(vd);
-		event = VIOREF_RESET;
-	} else if (!vd->resetting) {
-		gained = status_add(vd, status);
-		if (gained & VIRTIO_STATUS_DRIVER_OK)
-			start_served(vd, &broke);
-		event = gained ? VIOREF_STATUS | gained : VIOREF_NOP;
-	}
-	pthread_mutex_unlock(&vd->mtx);
-	if (broke.why)
-		vd->info.broken(vd->info.owner, broke.queue, broke.why);
-	return owner_works(vd) ? event : VIOREF_NOP;
-}
-
-void virtio_device_queue_regs(struct virtio_device *vd, unsigned queue,
-			      struct virtio_queue_regs *ret_regs)
-{
-	struct device_queue *q = queue_get(vd, queue);
-
-	*ret_regs = (struct virtio_queue_regs){ 0 };
-	if (!q)
-		return;
-	pthread_mutex_lock(&vd->mtx);
-	ret_regs->size = q->size;
-	ret_regs->max_size = q->max_size;
-	ret_regs->enabled = q->enabled;
-	memcpy(ret_regs->addr, q->addr, sizeof(q->addr));
-	pthread_mutex_unlock(&vd->mtx);
-}
-
-/* May the registers of this queue be written? Locked. */
-static bool queue_writable(const struct virtio_device *vd, const struct device_queue *q)
-{
-	return q && !q->enabled && !vd->resetting;
-}
-
-void virtio_device_queue_size_set(struct virtio_device *vd, unsigned queue, uint16_t size)
-{
-	struct device_queue *q = queue_get(vd, queue);
-
-	pthread_mutex_lock(&vd->mtx);
-	if (queue_writable(vd, q) && is_pow2(size) && size <= q->max_size)
-		q->size = size;
-	pthread_mutex_unlock(&vd->mtx);
-}
-
-void virtio_device_queue_addr_set(struct virtio_device *vd, unsigned queue,
-				  enum virtio_queue_part part, unsigned half, uint32_t value)
-{
-	struct device_queue *q = queue_get(vd, queue);
-	unsigned shift = half ? 32 : 0;
-
-	pthread_mutex_lock(&vd->mtx);
-	if (queue_writable(vd, q))
-		q->addr[part] = (q->addr[part] & ~((uint64_t)UINT32_MAX << shift)) |
-				(uint64_t)value << shift;
-	pthread_mutex_unlock(&vd->mtx);
-}
-
-unsigned virtio_device_queue_enable(struct virtio_device *vd, unsigned queue)
-{
-	struct device_queue *q = queue_get(vd, queue);
-	struct breakage broke = { 0 };
-	bool enabled = false;
-
-	pthread_mutex_lock(&vd->mtx);
-	if (queue_writable(vd, q)) {
-		q->enabled = enabled = true;
-		start_served(vd, &broke);
-	}
-	pthread_mutex_unlock(&vd->mtx);
-	if (broke.why)
-		vd->info.broken(vd->info.owner, broke.queue, broke.why);
-	return enabled && !q->ops ? VIOREF_ENABLED | queue : VIOREF_NOP;
-}
-
-unsigned virtio_device_doorbell(struct virtio_device *vd, unsigned queue)
-{
-	struct device_queue *q = queue_get(vd, queue);
-
-	if (q && q->ops)
-		queue_signal(q);
-	return q && !q->ops && virtqueue_live(q->vq) ? VIOREF_NOTIFY | queue : VIOREF_NOP;
 }

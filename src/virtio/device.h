@@ -57,15 +57,19 @@ struct virtio_device_info {
 struct virtio_queue_ops {
 	/* Never before DRIVER_OK, never after stop. */
 	void (*kick)(void *opaque, unsigned queue, struct virtqueue *vq);
-	/* NULL: as if it returned true. False: virtio_device_queue_stopped follows, on the loop
-	 * thread. */
+	/*
+	 * NULL: as if it returned true. False: virtio_device_queue_stopped follows, on the loop
+	 * thread.
+	 */
 	bool (*stop)(void *opaque, unsigned queue, struct virtqueue *vq);
 	void (*start)(void *opaque, unsigned queue,
 		      struct virtqueue *vq); /* may be NULL; a kick follows it */
 };
 
-/* What the device asks of its transport. Lock-free or with locks of its own; called with the
- * device's mutex held. */
+/*
+ * What the device asks of its transport. Lock-free or with locks of its own; called with the
+ * device's mutex held.
+ */
 struct virtio_transport_ops {
 	void (*queue_interrupt)(void *transport,
 				unsigned queue); /* any thread, without the mutex */
@@ -83,7 +87,8 @@ int virtio_device_create(const struct virtio_device_info *info, const struct mem
 			 struct virtio_device **ret_dev) MUST_CHECK;
 void virtio_device_destroy(struct virtio_device *vd);
 
-/* The most descriptors of queue, a power of two up to 32768. -EINVAL: not that, or no such queue.
+/*
+ * The most descriptors of queue, a power of two up to 32768. -EINVAL: not that, or no such queue.
  */
 int virtio_device_queue_init(struct virtio_device *vd, unsigned queue,
 			     unsigned max_size) MUST_CHECK;
@@ -106,24 +111,30 @@ unsigned virtio_device_num_queues(const struct virtio_device *vd);
 unsigned virtio_device_config_size(const struct virtio_device *vd);
 uint16_t virtio_device_type(const struct virtio_device *vd);
 
-/* What vio_setup_queues does: open the enabled unserved queues. Errors of virtqueue_open; then
- * NEEDS_RESET is set. */
+/*
+ * What vio_setup_queues does: open the enabled unserved queues. Errors of virtqueue_open; then
+ * NEEDS_RESET is set.
+ */
 int virtio_device_setup_queues(struct virtio_device *vd);
 /*
  * What vio_reset does: the owner no longer touches its unserved queues. Finishes the reset that the
  * driver asked for as soon as the served queues have stopped too; without one, resets the device.
  */
 void virtio_device_reset_finish(struct virtio_device *vd);
-/* Reset as if the driver had asked (the VM ends): served queues stop on the loop thread. Any
- * thread. */
+/*
+ * Reset as if the driver had asked (the VM ends): served queues stop on the loop thread. Any
+ * thread.
+ */
 void virtio_device_reset_request(struct virtio_device *vd);
 /* False while a reset waits for queues. Any thread. */
 bool virtio_device_reset_pending(struct virtio_device *vd);
 
 /* The configuration changed: generation, interrupt (if DRIVER_OK). Any thread. */
 void virtio_device_config_changed(struct virtio_device *vd);
-/* Registers, for transports. Any thread. Indices and values come from the guest and are checked
- * here. */
+/*
+ * Registers, for transports. Any thread. Indices and values come from the guest and are checked
+ * here.
+ */
 struct virtio_queue_regs {
 	uint16_t size;	   /* 0: not available */
 	uint16_t max_size; /* as it is after a reset */

@@ -247,7 +247,8 @@ static bool try_features(struct fixture *f, const uint32_t *words)
 	return virtio_device_status(f->vd) & FEATURES_OK;
 }
 
-/* GEN-5 to 9, 19, DRV-1: the offer, each bit alone, random subsets; PCI-12, 13 beyond what exists.
+/*
+ * GEN-5 to 9, 19, DRV-1: the offer, each bit alone, random subsets; PCI-12, 13 beyond what exists.
  */
 static void test_features(void **state)
 {
@@ -360,8 +361,10 @@ static void test_feature_rules(void **state)
 	assert_int_equal(offered[0] & 0xffffff, 1u << 13 | 1u << 11 | 1);
 }
 
-/* DRV-3, GEN-7, B12: bits are only added, in order, by a model; 10^6 random steps with a reset now
- * and then. */
+/*
+ * DRV-3, GEN-7, B12: bits are only added, in order, by a model; 10^6 random steps with a reset now
+ * and then.
+ */
 static void test_status_walk(void **state)
 {
 	struct fixture *f = *state;
@@ -397,8 +400,10 @@ static void test_status_walk(void **state)
 	}
 }
 
-/* DRV-10, 11, PCI-7, 22, 23, 25, B1: registers of a queue; frozen by enable; defaults after a
- * reset. */
+/*
+ * DRV-10, 11, PCI-7, 22, 23, 25, B1: registers of a queue; frozen by enable; defaults after a
+ * reset.
+ */
 static void test_queue_registers(void **state)
 {
 	static const uint16_t bad_sizes[] = { 0, 3, MAX_SIZE + 1, 2 * MAX_SIZE, 0x8000, 0xffff };
@@ -496,8 +501,10 @@ static void test_generation(void **state)
 	assert_int_equal(f->config_interrupts, 1);
 }
 
-/* GEN-1, 2, DRV-4: buffers and kicks before DRIVER_OK; nothing is touched; afterwards they are
- * found. */
+/*
+ * GEN-1, 2, DRV-4: buffers and kicks before DRIVER_OK; nothing is touched; afterwards they are
+ * found.
+ */
 static void test_early_kick(void **state)
 {
 	struct fixture *f = *state;
@@ -667,8 +674,10 @@ static void test_reset_before_start(void **state)
 	assert_int_equal(f->stops[0], 1);
 }
 
-/* GEN-3, 4, DRV-8, 9: rings in no RAM, a broken ring; NEEDS_RESET, one config interrupt, one
- * report, silence. */
+/*
+ * GEN-3, 4, DRV-8, 9: rings in no RAM, a broken ring; NEEDS_RESET, one config interrupt, one
+ * report, silence.
+ */
 static void test_needs_reset(void **state)
 {
 	static const uint64_t bad[] = { RING_AVAIL + 1, RAM_SIZE, ROM_BASE, UINT64_MAX - 1,

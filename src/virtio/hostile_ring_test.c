@@ -134,8 +134,10 @@ static void test_loops(void **state)
 	}
 }
 
-/* DRV-13: as long as the queue is allowed, one more is not; direct and indirect ones count
- * together. */
+/*
+ * DRV-13: as long as the queue is allowed, one more is not; direct and indirect ones count
+ * together.
+ */
 static void test_length(void **state)
 {
 	struct fixture *f = *state;

@@ -248,8 +248,10 @@ static unsigned common_field_write(struct virtio_pci *vp, unsigned reg, uint32_t
 	return VIOREF_NOP;
 }
 
-/* The registers that lie wholly inside the access are written, in their order; parts of registers
- * are ignored. */
+/*
+ * The registers that lie wholly inside the access are written, in their order; parts of registers
+ * are ignored.
+ */
 static unsigned common_write(struct virtio_pci *vp, uint64_t offset, unsigned len, uint64_t value)
 {
 	unsigned event = VIOREF_NOP;

@@ -287,8 +287,10 @@ static uint32_t message(struct fixture *f)
 	return num ? data : 0;
 }
 
-/* PCI-2 to 6: what lspci shows. PCI-8, 10, 11, 26 to 29, 31, 36, 37, 43, 46 to 48: the
- * capabilities. */
+/*
+ * PCI-2 to 6: what lspci shows. PCI-8, 10, 11, 26 to 29, 31, 36, 37, 43, 46 to 48: the
+ * capabilities.
+ */
 static void test_discovery(void **state)
 {
 	struct fixture *f = *state;
@@ -413,8 +415,10 @@ static void test_queue_registers(void **state)
 	}
 }
 
-/* B4, DRV-25: every width at every offset of both BARs: reads agree with byte reads, writes are
- * harmless. */
+/*
+ * B4, DRV-25: every width at every offset of both BARs: reads agree with byte reads, writes are
+ * harmless.
+ */
 static void test_any_width(void **state)
 {
 	static const unsigned widths[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
@@ -433,8 +437,10 @@ static void test_any_width(void **state)
 			uint64_t value = mem_read(&f->m, bar + offset, widths[i]);
 			bool config = range_inside(offset, 1, VIRTIO_PCI_DEVICE, CONFIG_SIZE);
 
-			/* The device's part of the configuration takes accesses that lie inside
-			 * only. */
+			/*
+			 * The device's part of the configuration takes accesses that lie inside
+			 * only.
+			 */
 			if (config && offset + widths[i] > VIRTIO_PCI_DEVICE + CONFIG_SIZE)
 				assert_int_equal(value, 0);
 			else
@@ -661,7 +667,8 @@ static void window_put(struct fixture *f, unsigned reg, unsigned len, uint32_t v
 	window(f, true, 0, f->common.offset + reg, len, value);
 }
 
-/* PCI-43, 44, 45: a whole initialisation and a request through the window, the BARs switched off.
+/*
+ * PCI-43, 44, 45: a whole initialisation and a request through the window, the BARs switched off.
  */
 static void test_pci_cfg(void **state)
 {

@@ -18,8 +18,10 @@
 #include "base/util.h"
 #include "engine/memory.h"
 
-/* Guest-physical: RAM, a hole, ROM, a hole, one page of RAM; far up RAM of 3 GiB that is hardly
- * touched. */
+/*
+ * Guest-physical: RAM, a hole, ROM, a hole, one page of RAM; far up RAM of 3 GiB that is hardly
+ * touched.
+ */
 #define RAM_SIZE    0x400000ull
 #define ROM_BASE    0x800000ull
 #define ROM_SIZE    0x1000ull

@@ -77,8 +77,10 @@ struct virtqueue {
 	uint32_t *write_len; /* of the request in flight with that head */
 	uint8_t *in_flight;  /* a bit for each head */
 
-	/* Scratch of the request that was taken last; grows to what chains need, at most size
-	 * entries. */
+	/*
+	 * Scratch of the request that was taken last; grows to what chains need, at most size
+	 * entries.
+	 */
 	struct shadow_desc *shadow;
 	struct iovec *iov;
 	unsigned max_shadow, num_shadow, max_iov;

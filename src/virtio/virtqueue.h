@@ -55,8 +55,10 @@ void virtqueue_destroy(struct virtqueue *vq);
  */
 int virtqueue_open(struct virtqueue *vq, const struct virtqueue_layout *layout,
 		   const char **ret_why) MUST_CHECK;
-/* No new requests and no interrupts from here on; the thread that works it may still be inside a
- * call. */
+/*
+ * No new requests and no interrupts from here on; the thread that works it may still be inside a
+ * call.
+ */
 void virtqueue_halt(struct virtqueue *vq);
 /* Forget everything, ring memory included. The thread that works it is not inside a call. */
 void virtqueue_close(struct virtqueue *vq);
@@ -71,8 +73,10 @@ unsigned virtqueue_size(const struct virtqueue *vq); /* 0: not open */
 int virtqueue_next(struct virtqueue *vq, struct qvmx_request *ret_req);
 /* Put back the request that virtqueue_next returned last, unless it is done. */
 void virtqueue_unget(struct virtqueue *vq);
-/* Complete; written is cut to the request's writable length. Ids not in flight are counted and
- * dropped. */
+/*
+ * Complete; written is cut to the request's writable length. Ids not in flight are counted and
+ * dropped.
+ */
 void virtqueue_done(struct virtqueue *vq, uint32_t id, uint32_t written);
 /* Show what is done to the driver; interrupt it if it asks for that. */
 void virtqueue_flush(struct virtqueue *vq);

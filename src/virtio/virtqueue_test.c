@@ -93,8 +93,10 @@ static unsigned in_flight(struct fixture *f)
 	return counts.in_flight;
 }
 
-/* SPLIT-19, DRV-9: every size; each part misaligned, in a hole, in ROM, over the end of RAM, at the
- * end of 2^64. */
+/*
+ * SPLIT-19, DRV-9: every size; each part misaligned, in a hole, in ROM, over the end of RAM, at the
+ * end of 2^64.
+ */
 static void test_open(void **state)
 {
 	static const uint64_t bad[] = { RAM_SIZE, ROM_BASE, UINT64_MAX - 15, 0x8000000000000000ull,
@@ -201,8 +203,10 @@ static void test_request(void **state)
 	assert_int_equal(ring_used_len(r, 1), 513);
 }
 
-/* SPLIT-1: a request as one piece, as many pieces, as one-byte pieces; pieces that touch come as
- * one iovec. */
+/*
+ * SPLIT-1: a request as one piece, as many pieces, as one-byte pieces; pieces that touch come as
+ * one iovec.
+ */
 static void test_framing(void **state)
 {
 	struct fixture *f = *state;
@@ -231,8 +235,10 @@ static void test_framing(void **state)
 			virtqueue_done(f->vq, req.id, 0);
 		}
 	}
-	/* Zero-length pieces are dropped, wherever they point; a request of nothing else is a
-	 * request. */
+	/*
+	 * Zero-length pieces are dropped, wherever they point; a request of nothing else is a
+	 * request.
+	 */
 	ring_desc(r, 0, UINT64_MAX, 0, VIRTQ_DESC_F_NEXT, 1);
 	ring_desc(r, 1, BUFFERS, 5, VIRTQ_DESC_F_NEXT, 2);
 	ring_desc(r, 2, ROM_BASE, 0, VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_NEXT, 3);
@@ -250,8 +256,10 @@ static void test_framing(void **state)
 	assert_int_equal(ring_used_len(r, 64), 0);
 }
 
-/* SPLIT-5, 6, 20: 0, 1, 3 direct ones before the table; WRITE on the pointer; entries in shuffled
- * order. */
+/*
+ * SPLIT-5, 6, 20: 0, 1, 3 direct ones before the table; WRITE on the pointer; entries in shuffled
+ * order.
+ */
 static void test_indirect(void **state)
 {
 	struct fixture *f = *state;
@@ -345,8 +353,10 @@ static void test_interrupt_flag(void **state)
 	assert_int_equal(f->interrupts, 21);
 }
 
-/* SPLIT-10, 11, 12, 18: over the wrap of the index, events behind, ahead, inside batches; a model
- * decides. */
+/*
+ * SPLIT-10, 11, 12, 18: over the wrap of the index, events behind, ahead, inside batches; a model
+ * decides.
+ */
 static void test_interrupt_event(void **state)
 {
 	struct fixture *f = *state;
@@ -558,8 +568,10 @@ static void test_many(void **state)
 	free(copy);
 }
 
-/* B5: the driver changes everything once the request is taken; the device goes on with what it
- * read. */
+/*
+ * B5: the driver changes everything once the request is taken; the device goes on with what it
+ * read.
+ */
 static void test_copy_is_used(void **state)
 {
 	struct fixture *f = *state;

@@ -17,28 +17,30 @@ class Phases:
         script = "stty -F /dev/hvc0 -echo; " + "".join(f"echo stop{i}; read x; {step}\n" for i, step in enumerate(steps))
         script += f"echo stop{len(steps)}; read x\n"
         host.run(f"mount -t tracefs t {TRACE} 2>/dev/null; echo 0 > {TRACE}/tracing_on; echo > {TRACE}/trace; "
-                 f"echo 1 > {TRACE}/events/kvm/kvm_userspace_exit/enable", check=False)
+                 f"echo 1 > {TRACE}/events/kvm/kvm_userspace_exit/enable; "
+                 f"echo 'exit_reason == 0x400' > {TRACE}/events/kvm/kvm_exit/filter; "  # nested page faults
+                 f"echo 1 > {TRACE}/events/kvm/kvm_exit/enable", check=False)
         self.host, self.number = host, 0
         host.prepare(*guests.linux(script, extra=extra))
         self.command = host.board.popen(f"exec {host.command(build='build')}")
         self.command.read_until("stop0", timeout=90)
 
     def step(self):
-        """Runs the next step; returns what it added to KVM's statistics, and its exits to user space by reason."""
-        stats = ("sleep 0.3; cd /sys/kernel/debug/kvm/$(pgrep -x qvm)-*; "
-                 "for f in exits insn_emulation mmio_exits io_exits; do echo $f $(cat $f); done; ")
+        """Runs the next step; returns what it added to KVM's statistics, and its exits to user space by reason. The
+        statistics' `npf`, nested page faults, are doorbells here: all memory has been touched before."""
+        stats = ("sleep 0.3; cd /sys/kernel/debug/kvm/$(pgrep -x qvm)-*; for f in exits mmio_exits; do echo $f $(cat $f); done; ")
         before = self.host.run(f"{stats} echo > {TRACE}/trace; echo 1 > {TRACE}/tracing_on").text
         self.command.write(b"\n")
         self.number += 1
         self.command.read_until(f"stop{self.number}", timeout=120)
         after = self.host.run(f"{stats} echo 0 > {TRACE}/tracing_on; grep -o 'reason KVM_EXIT_[A-Z]*' {TRACE}/trace "
-                              "| sort | uniq -c", check=False).text
+                              "| sort | uniq -c; echo npf $(grep -c 'kvm_exit:' {TRACE}/trace)", check=False).text
 
         def table(text):
             return {name: int(value) for name, value in re.findall(r"^([a-z_]+) (\d+)$", text, re.M)}
 
         exits = {reason: int(n) for n, reason in re.findall(r"(\d+) reason (KVM_EXIT_\w+)", after)}
-        return {name: value - table(before)[name] for name, value in table(after).items()}, exits
+        return {name: value - table(before).get(name, 0) for name, value in table(after).items()}, exits
 
     def end(self):
         self.command.write(b"\n")
@@ -54,7 +56,7 @@ def test_exits_per_block_request(host):
     vm.end()
     # The console's own line of the step is not a block request: its doorbell is an eventfd as well.
     assert sum(exits.values()) == 0, exits
-    assert 0.95 * 2000 <= stats["insn_emulation"] <= 1.05 * 2000, stats
+    assert 0.95 * 2000 <= stats["npf"] <= 1.05 * 2000, stats
 
 
 def test_exits_per_network_request(host):
@@ -65,7 +67,7 @@ def test_exits_per_network_request(host):
     stats, exits = vm.step()
     vm.end()
     assert sum(exits.values()) == 0, exits
-    assert stats["insn_emulation"] <= 1.05 * 1000, stats
+    assert stats["npf"] <= 1.05 * 1000, stats
 
 
 def test_private_memory(host):
