@@ -117,10 +117,12 @@ static void forms_of_the_time(void **state)
 	assert_int_equal(in(t, MIN), 45);
 	assert_int_equal(in(t, DAY), 31);
 	out(t, HOUR, 12); /* midnight */
+	assert_int_equal(in(t, HOUR), 12);
 	out(t, B, 0x06);
 	assert_int_equal(in(t, HOUR), 0);
 	out(t, B, 0x04);
 	out(t, HOUR, 0x80 | 12);
+	assert_int_equal(in(t, HOUR), 0x80 | 12);
 	out(t, B, 0x02);
 	assert_int_equal(in(t, HOUR), 0x12);
 	vdevtest_end(t);

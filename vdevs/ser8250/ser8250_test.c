@@ -133,6 +133,30 @@ static void output_without_room_is_bounded(void **state)
 	end(t, &dir, in_fd, out_fd);
 }
 
+static void steady_output_flows(void **state)
+{
+	struct test_dir dir;
+	int in_fd, out_fd;
+	struct vdevtest *t = start_with_pipes(&dir, &in_fd, &out_fd);
+	int64_t since = test_now_ms();
+	size_t sent = 0, back = 0;
+	uint8_t buf[4096];
+	ssize_t n = 0;
+
+	(void)state;
+	while (test_now_ms() - since < 300) {
+		if (in(t, LSR) & THRE)
+			out(t, DATA, pattern(sent++));
+		if (sent % 64 == 0 && (n = read(out_fd, buf, sizeof(buf))) > 0)
+			back += (size_t)n;
+	}
+	while (back < sent) { /* the last ones come without a push from behind */
+		wait_until((n = read(out_fd, buf, sizeof(buf))) > 0);
+		back += (size_t)n;
+	}
+	end(t, &dir, in_fd, out_fd);
+}
+
 static void batch_waits_for_quiet(void **state)
 {
 	struct test_dir dir;
@@ -143,16 +167,18 @@ static void batch_waits_for_quiet(void **state)
 	(void)state;
 	test_dir_make(&dir);
 	fd = open(dir.out, O_RDWR | O_NONBLOCK);
-	t = test_start("ram 1m vdev ser8250 batch 200000 hostdev >%s", dir.out);
-	out(t, DATA, 'a');
-	assert_int_equal(read(fd, buf, sizeof(buf)), -1);
-	out(t, DATA, 'b');
-	test_read_all(fd, buf, 2);
-	assert_memory_equal(buf, "ab", 2);
-	out(t, DATA, 'c');
+	t = test_start("ram 1m vdev ser8250 batch 1000000 hostdev >%s", dir.out);
+	for (unsigned i = 0; i < 6; i++) { /* over a second without a quiet one */
+		out(t, DATA, 'a' + i);
+		nanosleep(&(struct timespec){ .tv_nsec = 250000000 }, NULL);
+		assert_int_equal(read(fd, buf, sizeof(buf)), -1);
+	}
+	test_read_all(fd, buf, 6);
+	assert_memory_equal(buf, "abcdef", 6);
+	out(t, DATA, 'g');
 	vdevtest_end(t); /* what is kept back is written at the end */
 	test_read_all(fd, buf, 1);
-	assert_int_equal(buf[0], 'c');
+	assert_int_equal(buf[0], 'g');
 	close(fd);
 	test_dir_remove(&dir);
 }
@@ -474,6 +500,7 @@ int main(void)
 		cmocka_unit_test(a_character_is_not_kept_back),
 		cmocka_unit_test(slow_reader_stops_the_transmitter),
 		cmocka_unit_test(output_without_room_is_bounded),
+		cmocka_unit_test(steady_output_flows),
 		cmocka_unit_test(batch_waits_for_quiet),
 		cmocka_unit_test(transmitter_interrupt),
 		cmocka_unit_test(what_drivers_probe),

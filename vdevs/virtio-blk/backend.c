@@ -142,8 +142,16 @@ static void close_files(struct backend *b)
 
 void backend_destroy(struct backend *b)
 {
+	struct flock unlock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
 	if (!b)
 		return;
+	/*
+	 * io_uring lets go of the file some time after its last request. What is still under way
+	 * keeps the lock: it may write.
+	 */
+	if (b->fd >= 0 && !b->in_kernel)
+		(void)fcntl(b->fd, F_OFD_SETLK, &unlock);
 	io_uring_queue_exit(&b->ring);
 	close_files(b);
 	free(b);

@@ -21,7 +21,9 @@
 #include "blk.h"
 
 #define RETRY_NS      (100u * 1000 * 1000) /* between two tries to open a `delayed` file */
-#define DRAIN_MS      10000
+#define BUSY_MS	      500		   /* how long a disk in use is waited for at the start */
+#define BUSY_STEP_MS  10
+#define DRAIN_MS      10000 /* how long requests under way are waited for at the end */
 #define NS_PER_SECOND 1000000000u
 #define FOREVER	      UINT64_MAX
 
@@ -388,6 +390,22 @@ static int options_end(vdev_t *vdp)
 	return EOK;
 }
 
+/*
+ * A VM that was killed a moment ago may seem to hold its disk still: the kernel lets go of what
+ * io_uring had under way in the background.
+ */
+static int open_at_start(struct blk *blk, char why[BACKEND_WHY_SIZE])
+{
+	int err;
+
+	for (unsigned waited = 0;; waited += BUSY_STEP_MS) {
+		err = open_disk(blk, why);
+		if (err != -EBUSY || waited >= BUSY_MS)
+			return err;
+		nanosleep(&(struct timespec){ .tv_nsec = BUSY_STEP_MS * 1000000 }, NULL);
+	}
+}
+
 static int guest_configured(vdev_t *vdp)
 {
 	struct blk *blk = vdp->v_device;
@@ -398,7 +416,7 @@ static int guest_configured(vdev_t *vdp)
 	if (backend_create(&config, &blk->backend, why) != 0)
 		return qvmx_refuse(vdp, "%s", why);
 	if (!blk->delayed) {
-		if (open_disk(blk, why) != 0)
+		if (open_at_start(blk, why) != 0)
 			return qvmx_refuse(vdp, "%s", why);
 		log_ignored(vdp);
 	} else {

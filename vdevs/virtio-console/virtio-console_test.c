@@ -10,8 +10,8 @@
 #define RX	   0
 #define TX	   1
 #define QUEUE_SIZE 64
-#define CHUNK	   4096u
-#define MANY	   (16u << 20)
+#define CHUNK	   9000u	   /* more than a pipe takes at once or not at all */
+#define MANY	   (1865u * CHUNK) /* 16 MiB */
 #define F_SIZE	   (UINT64_C(1) << 0)
 #define ALL	   UINT64_MAX
 
@@ -41,6 +41,11 @@ static uint32_t used(struct vdevtest_virtio *v, unsigned queue)
 	if (!vdevtest_virtio_used(v, queue, WAIT_MS, &head, &len))
 		fail_msg("no buffer came back");
 	return len;
+}
+
+static void pause_ms(unsigned ms)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000l }, NULL);
 }
 
 struct bench {
@@ -176,17 +181,18 @@ static void no_reader_holds_the_driver(void **state)
 	vdevtest_virtio_kick(b.v, TX);
 	while (vdevtest_virtio_used(b.v, TX, 100, &head, &len))
 		done++;
-	assert_true(done < QUEUE_SIZE); /* a pipe holds 64 KiB */
-	vdevtest_virtio_end(b.v);	/* a reset gets through meanwhile */
+	assert_true(done < QUEUE_SIZE);			   /* a pipe holds 64 KiB */
+	vdevtest_virtio_end(b.v);			   /* a reset gets through meanwhile */
+	memset(vdevtest_ram(b.t, gpa, CHUNK), 'S', CHUNK); /* nobody looks there any more */
 	b.v = vdevtest_virtio_start(b.t, DEV, ALL, QUEUE_SIZE);
 	while (read(b.out, &c, 1) == 1)
-		;
+		assert_int_equal(c, 0);
+	pause_ms(50);
+	assert_int_equal(read(b.out, &c, 1), -1);
 	add(b.v, TX, buffer(b.t, "x", 1), 1);
 	vdevtest_virtio_kick(b.v, TX);
 	used(b.v, TX);
-	do
-		test_read_all(b.out, &c, 1);
-	while (c == 0);
+	test_read_all(b.out, &c, 1);
 	assert_int_equal(c, 'x');
 	end(&b);
 }
@@ -196,11 +202,14 @@ static void input_waits_for_buffers(void **state)
 	struct bench b;
 	uint64_t gpa;
 	int waiting = 0;
+	clock_t cpu;
 
 	(void)state;
 	begin(&b);
 	assert_int_equal(write(b.in, "abc", 3), 3);
-	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	cpu = clock();
+	pause_ms(100);
+	assert_true(clock() - cpu < CLOCKS_PER_SEC / 20); /* it waits for them asleep */
 	assert_int_equal(ioctl(b.in, FIONREAD, &waiting), 0);
 	assert_int_equal(waiting, 3);
 	gpa = vdevtest_alloc(b.t, 2, 1);
@@ -214,6 +223,7 @@ static void input_waits_for_buffers(void **state)
 	assert_memory_equal(vdevtest_ram(b.t, gpa, 1), "c", 1);
 	add(b.v, RX, gpa, 2);
 	vdevtest_virtio_kick(b.v, RX);
+	pause_ms(20);
 	assert_int_equal(write(b.in, "d", 1), 1); /* the buffer was there first */
 	assert_int_equal(used(b.v, RX), 1);
 	assert_memory_equal(vdevtest_ram(b.t, gpa, 1), "d", 1);

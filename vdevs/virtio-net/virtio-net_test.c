@@ -34,6 +34,7 @@
 #define F_MTU	     (UINT64_C(1) << 3)
 #define F_MAC	     (UINT64_C(1) << 5)
 #define F_GUEST_TSO4 (UINT64_C(1) << 7)
+#define F_HOST_TSO4  (UINT64_C(1) << 11)
 #define F_MRG_RXBUF  (UINT64_C(1) << 15)
 #define F_STATUS     (UINT64_C(1) << 16)
 
@@ -515,6 +516,32 @@ static void big_segments(void **state)
 	end(&b);
 }
 
+static void big_segments_from_the_guest(void **state)
+{
+	struct bench b = begin(F_CSUM | F_HOST_TSO4);
+	int peer = open_peer(true);
+	uint8_t packet[5000], got[5000];
+	size_t len = make_big_tcp(packet, 4000) - sizeof(struct virtio_net_hdr);
+	const uint8_t *frame = packet + sizeof(struct virtio_net_hdr);
+	struct header header = { 0 };
+	ssize_t n = 0;
+
+	(void)state;
+	memcpy(&header, packet, sizeof(struct virtio_net_hdr));
+	from_guest(&b, &header, frame, len);
+	wait_until((n = recv(peer, got, sizeof(got), 0)) > 0);
+	assert_int_equal(n, sizeof(struct virtio_net_hdr) + len);
+	assert_int_equal(got[1], VIRTIO_NET_HDR_GSO_TCPV4);
+	assert_memory_equal(got + sizeof(struct virtio_net_hdr), frame, len);
+	vdevtest_virtio_end(b.v);
+
+	start_driver(&b, F_CSUM); /* who has not negotiated it may not */
+	from_guest(&b, &header, frame, len);
+	assert_int_equal(recv(peer, got, sizeof(got), 0), -1);
+	close(peer);
+	end(&b);
+}
+
 static void lost_tap(void **state)
 {
 	struct bench b = begin(ALL);
@@ -608,6 +635,7 @@ int main(void)
 		cmocka_unit_test(nothing_from_before),
 		cmocka_unit_test(many_packets),
 		cmocka_unit_test(big_segments),
+		cmocka_unit_test(big_segments_from_the_guest),
 		cmocka_unit_test(lost_tap),
 		cmocka_unit_test(existing_tap),
 		cmocka_unit_test(what_is_refused),
