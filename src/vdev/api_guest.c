@@ -339,6 +339,7 @@ int qvmx_model_use(vdev_t *vdp, enum qvmx_chip chip)
 	if (*slot)
 		return qvmx_refuse(vdp, "there is another one in this VM; a second one is not built yet");
 	*slot = vi;
+	vi->modelled = true;
 	return EOK;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "address.h"
 
@@ -132,7 +133,6 @@ static int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, 
 			    const struct conf_pos *blame)
 {
 	vi->blame = *blame;
-	vi->refused = false;
 	int rc = vi->vdev.v_factory->control(&vi->vdev, ctrl, arg);
 
 	if (rc != EOK && !vi->refused)
@@ -309,11 +309,18 @@ static int instance_plan(struct vdev_instance *vi)
 	struct conf *conf = vi->host->conf;
 	int rc = 0;
 
+	if (vi->vio && b->qst_type == QST_MEMORY) {
+		conf_error(conf, &vi->conf->loc.pos, "%s at a fixed place in memory is not built yet", vi->label);
+		conf_expected(conf, "no `loc`, or loc pci:BUS:DEV");
+		return 0;
+	}
 	if (location_is_wrong(vi)) {
 		conf_error(conf, vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos,
 			   "%s cannot lie in that kind of place", vi->label);
 		return 0;
 	}
+	if (vi->conf->accel == CONF_ACCEL_ON && !vi->modelled)
+		conf_error(conf, &vi->conf->accel_pos, "KVM has no model of %s", vi->label);
 	if ((flags & VFF_INTR_NO) && vi->conf->num_intrs)
 		conf_error(conf, &vi->conf->intrs[0].pos, "%s has no interrupt", vi->label);
 	if (instance_is_pci(vi)) {
@@ -497,8 +504,30 @@ static void terminate_from(struct vdev_instance *vi)
 	vi->started = false;
 }
 
+/* The drivers' requests come to an end as in a reset that the driver asked for: the host has stuck if that takes long. */
+static void quiesce(struct vdev_host *host)
+{
+	enum { LIMIT_MS = 10000 };
+	bool pending = true;
+
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		if (vi->vio)
+			vio_end(vi->vio);
+	for (unsigned ms = 0; pending && ms < LIMIT_MS; ms++) {
+		pending = false;
+		for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+			pending |= vi->vio && vio_ending(vi->vio);
+		if (pending)
+			usleep(1000);
+	}
+	if (pending)
+		log_write(LOG_SEV_WARN, "requests of the guest are stuck in the host; the VM ends all the same");
+}
+
 void vdev_host_terminate(struct vdev_host *host)
 {
+	if (host->running)
+		quiesce(host);
 	if (host->clock)
 		clock_stop(host->clock);
 	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)

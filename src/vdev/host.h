@@ -48,8 +48,9 @@ struct vdev_instance {
 	const struct vdev_type *type;
 	const struct conf_vdev *conf;
 	struct conf_pos blame; /* where qvmx_refuse points */
-	bool refused;	       /* qvmx_refuse has spoken in this call */
+	bool refused;	       /* qvmx_refuse has spoken */
 	bool started;	       /* saw VDEV_CTRL_OPTIONS_START */
+	bool modelled;	       /* KVM has the chip: qvmx_model_use */
 	bool broken;	       /* refused VDEV_CTRL_OPTIONS_START: only ended */
 	char label[96];	       /* "vdev ser8250 'tty'" */
 	struct vdev_region *regions;
@@ -137,6 +138,8 @@ void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args);
 
 /* Parts of this folder. */
 void vio_free(struct vio_state_internal *vio);
+void vio_end(struct vio_state_internal *vio); /* asks for a reset; the vdev's thread must run */
+bool vio_ending(struct vio_state_internal *vio);
 int loop_start(struct loop *loop);
 void loop_stop(struct loop *loop); /* joins; callbacks do not run any more */
 void loop_free(struct loop *loop);

@@ -96,6 +96,20 @@ void vio_free(struct vio_state_internal *vio)
 	free(vio);
 }
 
+/* A vdev that works its queues itself ends them itself, in VDEV_CTRL_TERMINATE. */
+void vio_end(struct vio_state_internal *vio)
+{
+	for (unsigned i = 0; i < vio->desc.num_queues; i++)
+		if (!vio->queues[i].ops)
+			return;
+	virtio_device_reset_request(vio->device);
+}
+
+bool vio_ending(struct vio_state_internal *vio)
+{
+	return virtio_device_reset_pending(vio->device);
+}
+
 void vio_init_queue(struct vio_state *vsp, unsigned idx, unsigned size)
 {
 	struct vio_state_internal *vio = vsp->vsip;
@@ -144,6 +158,9 @@ unsigned vio_read(struct vio_state *vsp, unsigned cookie, const struct qvm_state
 		  const struct qvm_state_block *oopnd, struct guest_cpu *gcp)
 {
 	uint64_t value = 0;
+
+	if (!vsp->vsip->pci)
+		return VIOREF_BUS_ERROR;
 	unsigned ref = virtio_pci_read(vsp->vsip->pci, vopnd->location, (unsigned)vopnd->length, &value);
 
 	(void)cookie;
@@ -158,6 +175,8 @@ unsigned vio_write(struct vio_state *vsp, unsigned cookie, const struct qvm_stat
 	uint64_t value = 0;
 
 	(void)cookie;
+	if (!vsp->vsip->pci)
+		return VIOREF_BUS_ERROR;
 	(void)guest_cpu_read(gcp, GXF_NONE, oopnd, 1, &value, MIN(oopnd->length, sizeof(value)));
 	return virtio_pci_write(vsp->vsip->pci, vopnd->location, (unsigned)vopnd->length, value);
 }

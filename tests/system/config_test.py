@@ -26,8 +26,10 @@ def test_all_mistakes_of_all_files_in_one_run(tmp_path):
         assert part in result.stderr, result.stderr
 
 
-def test_known_words_that_are_not_built_say_so(tmp_path):
-    result = qvm(tmp_path, "ram 256m\npass loc 0x1000,0x1000\n", "dryrun")
+@pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n", "vdev virtio-entropy loc 0x1c0d0000\n", "dump /tmp\n",
+                                  "vdev ioapic accel off\n", "vdev ioapic loc 0xf8000000\n", "fdt load x\n"])
+def test_known_words_that_are_not_built_say_so(tmp_path, text):
+    result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
     assert result.returncode == 65
     assert "not built yet" in result.stderr
 

@@ -34,7 +34,7 @@ class Phases:
         self.number += 1
         self.command.read_until(f"stop{self.number}", timeout=120)
         after = self.host.run(f"{stats} echo 0 > {TRACE}/tracing_on; grep -o 'reason KVM_EXIT_[A-Z]*' {TRACE}/trace "
-                              "| sort | uniq -c; echo npf $(grep -c 'kvm_exit:' {TRACE}/trace)", check=False).text
+                              f"| sort | uniq -c; echo npf $(grep -c 'kvm_exit:' {TRACE}/trace)", check=False).text
 
         def table(text):
             return {name: int(value) for name, value in re.findall(r"^([a-z_]+) (\d+)$", text, re.M)}

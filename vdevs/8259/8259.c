@@ -39,6 +39,7 @@ static struct vdev_factory factory = {
 
 static const struct qvmx_vdev_info info = {
 	.size = sizeof(info),
+	.flags = QVMX_VDEV_ACCEL,
 	.summary = "legacy interrupt controller (not usable by vdevs)",
 };
 

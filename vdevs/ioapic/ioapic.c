@@ -79,6 +79,7 @@ static struct vdev_factory factory = {
 
 static const struct qvmx_vdev_info info = {
 	.size = sizeof(info),
+	.flags = QVMX_VDEV_ACCEL,
 	.summary = "I/O APIC with 24 pins",
 };
 

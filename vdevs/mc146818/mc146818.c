@@ -452,6 +452,7 @@ static struct vdev_factory factory = {
 
 static const struct qvmx_vdev_info info = {
 	.size = sizeof(info),
+	.flags = QVMX_VDEV_ACCEL,
 	.summary = "real time clock and CMOS memory",
 	.num_options = NUM_OPTIONS,
 	.options = options,

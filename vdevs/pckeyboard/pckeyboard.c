@@ -257,6 +257,7 @@ static struct vdev_factory factory = {
 
 static const struct qvmx_vdev_info info = {
 	.size = sizeof(info),
+	.flags = QVMX_VDEV_ACCEL,
 	.summary = "PC keyboard controller with nothing plugged in",
 };
 

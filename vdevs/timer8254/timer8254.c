@@ -38,6 +38,7 @@ static struct vdev_factory factory = {
 
 static const struct qvmx_vdev_info info = {
 	.size = sizeof(info),
+	.flags = QVMX_VDEV_ACCEL,
 	.summary = "8254 interval timer",
 };
 

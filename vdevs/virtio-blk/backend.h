@@ -3,11 +3,11 @@
  * The host end of a disk: a regular file or a block device, worked by io_uring. It knows nothing of
  * VirtIO: it moves bytes between iovecs and the file, and calls back when that is done.
  *
- * backend_check, backend_create, backend_drain and backend_destroy belong to the thread that sets up
- * and ends the device. backend_open may be called on any thread, by one caller at a time, before the
- * first request. The rest is the request thread's, and so is `done`; `warn` is called wherever there
- * is something to say. A struct backend_io and the iovecs that it names are the caller's and stay
- * untouched by him from backend_start until `done`.
+ * backend_check, backend_create, backend_drain and backend_destroy belong to the thread that sets
+ * up and ends the device. backend_open may be called on any thread, by one caller at a time, before
+ * the first request. The rest is the request thread's, and so is `done`; `warn` is called wherever
+ * there is something to say. A struct backend_io and the iovecs that it names are the caller's and
+ * stay untouched by him from backend_start until `done`.
  */
 #ifndef VIRTIO_BLK_BACKEND_H
 #define VIRTIO_BLK_BACKEND_H

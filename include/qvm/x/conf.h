@@ -43,7 +43,7 @@ struct qvmx_option {
 	const char *help;    /* one line, no full stop */
 };
 
-#define QVMX_VDEV_ACCEL 0x1u /* a platform chip that KVM has too: the option `accel` is understood */
+#define QVMX_VDEV_ACCEL 0x1u /* a platform chip: `accel auto|on|off` is understood; `on` needs qvmx_model_use */
 
 struct qvmx_vdev_info {
 	unsigned size;			   /* sizeof(struct qvmx_vdev_info): fields are only appended */
