@@ -150,7 +150,7 @@ static void update_interrupt(void **state)
 
 	(void)state;
 	in(t, C);
-	assert_int_equal(in(t, C), 0);
+	assert_int_equal(in(t, C) & 0x10, 0); /* the periodic flag may be there again */
 	out(t, B, 0x12);
 	for (unsigned i = 0; i < 2; i++) {
 		wait_until(vdevtest_line(t, LINE, NULL));
@@ -159,7 +159,7 @@ static void update_interrupt(void **state)
 	}
 	out(t, B, 0x02); /* the flag goes on without its interrupt */
 	wait_until(in(t, C) & 0x10);
-	assert_int_equal(in(t, C), 0);
+	assert_int_equal(in(t, C) & 0x10, 0);
 	vdevtest_end(t);
 }
 
