@@ -182,8 +182,8 @@ static int run(struct conf *conf)
 {
 	struct vm *vm = NULL;
 	struct strbuf out = { 0 };
-	int status = VM_STATUS_BAD_CONFIG;
 	int rc = vm_plan(conf, &vm);
+	int status = rc == -EINVAL ? VM_STATUS_BAD_CONFIG : VM_STATUS_START_FAILED;
 
 	if (!rc && conf->dryrun) {
 		vm_print(vm, &out);

@@ -80,7 +80,7 @@ struct engine_ops {
 	int (*vcpu_create)(struct engine *e, unsigned index, unsigned num_cpus, struct guest_cpu **ret_cpu);
 	void (*vcpu_destroy)(struct guest_cpu *gcp); /* its vcpu_run has ended */
 	int (*vcpu_boot)(struct guest_cpu *gcp, const struct engine_boot *boot);
-	/* Run until it ends. On its own thread. *ret_why: static text for people, or NULL. */
+	/* Run until it ends. On its own thread. *ret_why: text for people that lasts as long as the vCPU, or NULL. */
 	enum engine_end (*vcpu_run)(struct guest_cpu *gcp, const struct engine_host *host, const char **ret_why);
 	/* Make vcpu_run ask must_stop soon. Any thread. */
 	void (*vcpu_kick)(struct guest_cpu *gcp);

@@ -31,6 +31,10 @@ int memory_create(const struct memory_region *regions, unsigned num, struct memo
 	if (!mem)
 		return -ENOMEM;
 	for (unsigned i = 0; i < num; i++) {
+		if (!range_inside(regions[i].gpa, regions[i].len, 0, MEMORY_MAX_END)) {
+			rc = -EINVAL;
+			goto fail;
+		}
 		struct memory_region *last = &mem->regions[mem->num_regions - (mem->num_regions > 0)];
 
 		if (mem->num_regions && last->gpa + last->len == regions[i].gpa &&

@@ -17,6 +17,9 @@ struct engine;
 
 enum { MEMORY_MAX_REGIONS = 64 };
 
+/* Guest-physical memory ends here at the latest: what a process can reserve of its own address space. */
+#define MEMORY_MAX_END (UINT64_C(1) << 46)
+
 struct memory_region {
 	uint64_t gpa, len; /* bytes, multiples of 4 KiB */
 	bool rom;
@@ -29,7 +32,8 @@ struct memory {
 	struct memory_region regions[MEMORY_MAX_REGIONS]; /* sorted, adjacent regions of one kind joined */
 };
 
-/* regions: sorted, not overlapping. Gives zeroed memory. -ENOMEM: the host has not enough; -ENOSPC: too many. */
+/* regions: sorted, not overlapping. Gives zeroed memory. -ENOMEM: the host has not enough; -ENOSPC: too many;
+ * -EINVAL: memory above MEMORY_MAX_END. */
 int memory_create(const struct memory_region *regions, unsigned num, struct memory **ret_mem) MUST_CHECK;
 void memory_destroy(struct memory *mem);
 

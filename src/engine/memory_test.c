@@ -85,6 +85,9 @@ static void test_too_many(void **state)
 		many[i] = (struct memory_region){ .gpa = i * UINT64_C(0x2000), .len = 0x1000 };
 	assert_int_equal(memory_create(many, ARRAY_LEN(many), &mem), -28 /* ENOSPC */);
 	assert_null(mem);
+	const struct memory_region top = { .gpa = UINT64_MAX - 0xfff, .len = 0x1000 };
+
+	assert_int_equal(memory_create(&top, 1, &mem), -22 /* EINVAL */);
 	assert_int_equal(memory_create(many, MEMORY_MAX_REGIONS, &mem), 0);
 	memory_destroy(mem);
 }

@@ -139,6 +139,10 @@ int plan_memory_add(struct plan *plan)
 				   ", which is no multiple of 4 KiB", r.owner, r.start);
 			continue;
 		}
+		if (!range_inside(r.start, r.len, 0, PLAN_MEMORY_END)) {
+			conf_error(plan->conf, &m->pos, "%s ends above 64 TiB of guest-physical memory", r.owner);
+			continue;
+		}
 		if (plan_region_add(plan, &r) == -ENOMEM)
 			return -ENOMEM;
 		next = MAX(next, r.start + r.len);

@@ -14,6 +14,9 @@
 #include "base/util.h"
 #include "conf/conf.h"
 
+/* `ram` and `rom` end here at the latest. */
+#define PLAN_MEMORY_END (UINT64_C(1) << 46)
+
 enum plan_space { PLAN_MEM, PLAN_IO };
 
 enum plan_kind {

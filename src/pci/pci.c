@@ -337,3 +337,8 @@ unsigned pci_bus_list(struct pci_bus *pb, struct pci_listing *ret_list, unsigned
 	pthread_mutex_unlock(&pb->map_mtx);
 	return num;
 }
+
+const char *pci_device_name(const struct pci_device *dev)
+{
+	return dev->name;
+}

@@ -149,6 +149,8 @@ void pci_msix_signal(const struct pci_device *dev, unsigned vector);
 /* The guest has MSI-X on. Any thread. */
 bool pci_msix_enabled(const struct pci_device *dev);
 unsigned pci_msix_vectors(const struct pci_device *dev);
+/* As in struct pci_device_info. */
+const char *pci_device_name(const struct pci_device *dev);
 
 /*
  * The function asks for its interrupt pin: the Interrupt Status bit, shown while MSI-X is off. Any

@@ -3,6 +3,7 @@
 #include "vdev/api.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,10 +54,11 @@ enum bus_result vdev_access(void *opaque, unsigned cookie, struct bus_access *ac
 	case VRS_BUS_ERROR:
 		return BUS_FAULT;
 	case VRS_TERMINATE:
+		if (atomic_load(&vi->host->cause) < 0)
+			log_write(LOG_SEV_FATAL, "%s ends the VM", vi->label);
 		return BUS_TERMINATE;
 	default:
-		vdev_logf(QL_QVM_ERR, &vi->vdev, "fails on %s at offset 0x%llx: %s",
-			  acc->write ? "a write" : "a read", (unsigned long long)acc->offset,
+		log_write(LOG_SEV_FATAL, "%s fails on %s at offset 0x%llx: %s", vi->label, acc->write ? "a write" : "a read", (unsigned long long)acc->offset,
 			  status > VRS_ERRNO ? strerror((int)status - (int)VRS_ERRNO) : "unknown status");
 		return BUS_ERROR;
 	}
@@ -69,6 +71,9 @@ static int blocks_copy(const struct qvm_state_block *blk, unsigned nblks, uint8_
 
 	for (unsigned i = 0; i < nblks && len; i++) {
 		size_t n = MIN(len, blk[i].length);
+
+		if (!n)
+			continue;
 		uint64_t immediate = blk[i].location;
 		void *p;
 
@@ -114,7 +119,17 @@ int guest_write_all_ones(struct guest_cpu *gcp, const struct qvm_state_block *bl
 {
 	const uint64_t ones = UINT64_MAX;
 
-	return guest_cpu_write(gcp, GXF_NONE, blk, 1, &ones, MIN(blk->length, sizeof(ones)));
+	struct qvm_state_block part = *blk;
+	int rc = EOK;
+
+	while (rc == EOK && part.length) {
+		size_t n = MIN(part.length, sizeof(ones));
+
+		rc = guest_cpu_write(gcp, GXF_NONE, &part, 1, &ones, n);
+		part.location += n;
+		part.length -= n;
+	}
+	return rc;
 }
 
 static struct vdev_line *line_of(const guest_intr_t *gip)
@@ -163,13 +178,15 @@ void guest_msi_signal(vdev_t *src, uint64_t addr, unsigned data)
 void guest_terminate(guest_termination_cause_t cause)
 {
 	struct vdev_host *host = vdev_host_current();
-	int none = -1;
+	int none = -1, status = (int)cause;
 
 	if (!host)
 		return;
-	atomic_compare_exchange_strong(&host->cause, &none, (int)cause);
+	if (status < GTC_NORMAL_EXIT || status > GTC_CUSTOM_MAX)
+		status = GTC_VDEV_ERROR;
+	atomic_compare_exchange_strong(&host->cause, &none, status);
 	if (host->terminate)
-		host->terminate(host->terminate_ctx, (int)cause);
+		host->terminate(host->terminate_ctx, status);
 }
 
 void *gasp_map_vdma(vdev_t *vdp, uint64_t gpa, size_t len, unsigned flags)
@@ -252,13 +269,15 @@ struct thread_start {
 static void *thread_named(void *arg)
 {
 	struct thread_start start = *(struct thread_start *)arg;
+	sigset_t all;
 
 	free(arg);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	pthread_setname_np(pthread_self(), start.name);
 	return start.run(start.arg);
 }
 
-/* Signals are blocked in the main thread before any vdev code runs; threads inherit that. */
 int vdev_thread_create(const vdev_t *vdp, const char *name, pthread_t *thread, pthread_attr_t *attr,
 		       vdev_thread_create_func_t *start_routine, void *arg)
 {

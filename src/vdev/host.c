@@ -323,6 +323,10 @@ static int instance_plan(struct vdev_instance *vi)
 		conf_error(conf, &vi->conf->accel_pos, "KVM has no model of %s", vi->label);
 	if ((flags & VFF_INTR_NO) && vi->conf->num_intrs)
 		conf_error(conf, &vi->conf->intrs[0].pos, "%s has no interrupt", vi->label);
+	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
+		rc = region_plan(vi, &r->where);
+	if (rc)
+		return rc;
 	if (instance_is_pci(vi)) {
 		b->qst_type = QST_PCI;
 		(void)instance_control(vi, VDEV_CTRL_PCI_BARS, NULL,
@@ -333,10 +337,8 @@ static int instance_plan(struct vdev_instance *vi)
 		conf_error(conf, &vi->conf->pos, "%s needs an interrupt", vi->label);
 		conf_expected(conf, "intr PIC:LINE");
 	}
-	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
-		rc = region_plan(vi, &r->where);
-	if (rc || (flags & (VFF_LOC_NO | VFF_MANUAL_REGION)))
-		return rc;
+	if ((flags & (VFF_LOC_NO | VFF_MANUAL_REGION)))
+		return 0;
 	if (b->location == QSL_NO_LOCATION) {
 		if (flags & VFF_VDEV_LOC_TYPES) {
 			conf_error(conf, &vi->conf->pos, "%s needs a place", vi->label);
@@ -381,7 +383,19 @@ enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit)
 					  m->slave_8259  ? m->slave_8259 :
 							   m->pit;
 
+	static const struct plan_region trigger = { PLAN_IO, PLAN_PLATFORM, 0x4d0, 2, "the 8259s' trigger registers" };
+	static const struct plan_region speaker = { PLAN_IO, PLAN_PLATFORM, 0x61, 1, "the 8254's gate" };
+
 	*ret_pit = m->pit != NULL;
+	if (m->master_8259)
+		(void)!plan_region_add(host->plan, &trigger);
+	if (m->pit)
+		(void)!plan_region_add(host->plan, &speaker);
+	if (m->pit && m->ioapic && !m->pit->vdev.v_intr.pic) {
+		const struct plan_intr timer = { .pic = pic_name(m->ioapic), .line = 0, .owner = m->pit->label };
+
+		(void)!plan_intr_add(host->plan, &timer);
+	}
 	if (!any)
 		return ENGINE_IRQCHIP_NONE;
 	if (!m->ioapic || !m->master_8259 || !m->slave_8259) {

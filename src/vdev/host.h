@@ -85,7 +85,7 @@ struct vdev_host {
 	struct vdev_acpi *acpi;
 	unsigned num_acpi;
 	struct clock *clock; /* NULL: nobody has a timer */
-	bool running;
+	_Atomic bool running;
 	_Atomic int cause;			  /* of guest_terminate; -1: none */
 	void (*terminate)(void *ctx, int cause); /* any thread; may be called several times */
 	void *terminate_ctx;

@@ -161,13 +161,19 @@ void loop_stop(struct loop *loop)
 	loop->started = false;
 }
 
+/* Made for the first who asks in the start-up stage, when a vdev may have threads already. */
 static struct loop *loop_of(vdev_t *vdp)
 {
+	static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 	struct vdev_instance *vi = vdev_instance_of(vdp);
 
+	pthread_mutex_lock(&making);
 	if (!vi->loop && !vi->host->running)
 		vi->loop = loop_create(vi);
-	return vi->loop;
+	struct loop *loop = vi->loop;
+
+	pthread_mutex_unlock(&making);
+	return loop;
 }
 
 /* epoll reports errors and hang-ups even for no events at all, so that a paused fd is taken out. */

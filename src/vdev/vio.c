@@ -25,6 +25,7 @@ struct vio_state_internal {
 	struct virtio_device *device;
 	struct virtio_pci *pci;
 	struct vio_queue_info *qinfo;
+	bool ending; /* vio_end has asked */
 	struct qvmx_queue queues[];
 };
 
@@ -102,12 +103,13 @@ void vio_end(struct vio_state_internal *vio)
 	for (unsigned i = 0; i < vio->desc.num_queues; i++)
 		if (!vio->queues[i].ops)
 			return;
+	vio->ending = true;
 	virtio_device_reset_request(vio->device);
 }
 
 bool vio_ending(struct vio_state_internal *vio)
 {
-	return virtio_device_reset_pending(vio->device);
+	return vio->ending && virtio_device_reset_pending(vio->device);
 }
 
 void vio_init_queue(struct vio_state *vsp, unsigned idx, unsigned size)
@@ -145,6 +147,8 @@ int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
 
 	if (b->location != QSL_NO_LOCATION && QSL_PCI_BUS(b->location) != 0)
 		return qvmx_refuse(&vio->vi->vdev, "there is only PCI bus 0");
+	if (b->location != QSL_NO_LOCATION && QSL_PCI_FUNC(b->location) != 0)
+		return qvmx_refuse(&vio->vi->vdev, "PCI functions other than 0 are not built yet");
 	int rc = virtio_pci_create(vio->vi->host->pci, vio->device, &info, &vio->pci);
 
 	if (rc == -EEXIST)
@@ -195,7 +199,7 @@ int vio_setup_queues(struct vio_state *vsp)
 	struct vio_state_internal *vio = vsp->vsip;
 	int rc = virtio_device_setup_queues(vio->device);
 
-	for (unsigned i = 0; !rc && i < vio->desc.num_queues; i++) {
+	for (unsigned i = 0; !rc && i < vio->desc.num_queues && vio->queues[i].vq; i++) {
 		vio->qinfo[i].pvq = vio->queues[i].vq;
 		vio->qinfo[i].size = virtqueue_size(vio->queues[i].vq);
 	}

@@ -123,6 +123,11 @@ static int plan_all(struct vdevtest *t, const char *configuration)
 	return rc || t->conf->num_errors ? -1 : 0;
 }
 
+static void ignore_line(void *ctx, bool level)
+{
+	(void)ctx, (void)level;
+}
+
 static int assemble(struct vdevtest *t)
 {
 	const char *why = NULL;
@@ -132,7 +137,7 @@ static int assemble(struct vdevtest *t)
 	if (!rc && t->engine)
 		rc = irq_create(t->engine, &t->irq);
 	if (!rc)
-		rc = platform_create(t->bus, &t->platform);
+		rc = platform_create(t->bus, ignore_line, NULL, &t->platform);
 	if (!rc)
 		rc = vdev_host_attach(t->host, t->engine, t->bus, t->irq, &why);
 	if (rc)

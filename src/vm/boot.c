@@ -2,10 +2,12 @@
 /* Files and tables into guest memory, and the boot vCPU's state. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -21,18 +23,36 @@ enum { MAX_RANGES = 128, TABLES_ELSEWHERE_LEN = 0x10000 };
 struct ranges {
 	struct boot_range list[MAX_RANGES];
 	size_t num;
+	bool full; /* something did not fit */
+};
+
+/* What was put into the guest's memory, so that nothing is put over it. */
+struct placed {
+	uint64_t start, end;
+	const char *what;
+	const struct conf_pos *pos; /* NULL: not the user's */
+};
+
+struct loader {
+	struct vm *vm;
+	struct ranges ranges;
+	struct placed placed[VM_MAX_LOADS + 1];
+	size_t num_placed;
 };
 
 static void range_add(struct ranges *r, uint64_t start, uint64_t end, enum boot_range_type type)
 {
-	if (start < end && r->num < MAX_RANGES)
+	if (start >= end)
+		return;
+	r->full |= r->num == MAX_RANGES;
+	if (!r->full)
 		r->list[r->num++] = (struct boot_range){ .addr = start, .len = end - start, .type = type };
 }
 
 /* RAM below 1 MiB ends where a PC's does; the rest of it up to 1 MiB is there but not the guest's to use. */
 static void ranges_from_plan(const struct vm *vm, struct ranges *ret)
 {
-	ret->num = 0;
+	*ret = (struct ranges){ .num = 0 };
 	for (unsigned i = 0; i < vm->plan->num_regions; i++) {
 		const struct plan_region *r = &vm->plan->regions[i];
 		uint64_t end = r->start + r->len;
@@ -50,21 +70,22 @@ static void ranges_from_plan(const struct vm *vm, struct ranges *ret)
 	}
 }
 
-/* Take [start, end), whole within one range, out of RAM. */
+/* Take what [start, end) shares with RAM out of it. */
 static void range_carve(struct ranges *r, uint64_t start, uint64_t end, enum boot_range_type type)
 {
-	struct ranges out = { .num = 0 };
+	struct ranges out = { .full = r->full };
 
 	for (size_t i = 0; i < r->num; i++) {
 		const struct boot_range *b = &r->list[i];
+		uint64_t b_end = b->addr + b->len;
 
-		if (!range_inside(start, end - start, b->addr, b->len) || b->type != BOOT_RANGE_RAM) {
-			range_add(&out, b->addr, b->addr + b->len, b->type);
+		if (b->type != BOOT_RANGE_RAM || start >= b_end || end <= b->addr) {
+			range_add(&out, b->addr, b_end, b->type);
 			continue;
 		}
-		range_add(&out, b->addr, start, b->type);
-		range_add(&out, start, end, type);
-		range_add(&out, end, b->addr + b->len, b->type);
+		range_add(&out, b->addr, MAX(start, b->addr), b->type);
+		range_add(&out, MAX(start, b->addr), MIN(end, b_end), type);
+		range_add(&out, MIN(end, b_end), b_end, b->type);
 	}
 	*r = out;
 }
@@ -134,7 +155,7 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 		.reset_port = PORT_PLATFORM + PLATFORM_RESET,
 		.reset_value = PLATFORM_RESET_VALUE,
 		.events = { .present = vm->button_gsi >= 0,
-			    .irq = { .gsi = (uint32_t)MAX(vm->button_gsi, 0) },
+			    .irq = { .gsi = (uint32_t)MAX(vm->button_gsi, 0), .level = true },
 			    .port = PORT_PLATFORM + PLATFORM_EVENT },
 		.devices = a.devices,
 		.num_devices = host->num_acpi,
@@ -156,13 +177,22 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 	return 0;
 }
 
-/* The end of the first megabyte is as firmware leaves it, unless the user brings a firmware. */
+/* Bytes of a file that is to be loaded; 0 if it is not there (which is reported when it is opened). */
+static uint64_t load_size(const struct conf_load *load)
+{
+	struct stat st;
+
+	return stat(load->path.text, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* The end of the first megabyte is as firmware leaves it, unless the user brings something there. */
 static bool firmware_is_ours(const struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->conf->num_loads; i++) {
 		const struct conf_load *l = &vm->conf->loads[i];
 
-		if (l->has_addr && range_inside(l->addr, 0, ADDRESS_TABLES, ADDRESS_TABLES_LEN))
+		if (l->has_addr && l->addr < ADDRESS_TABLES + ADDRESS_TABLES_LEN &&
+		    l->addr + load_size(l) > ADDRESS_TABLES)
 			return false;
 	}
 	return memory_translate(vm->mem, ADDRESS_TABLES, ADDRESS_TABLES_LEN, false) != NULL;
@@ -234,11 +264,30 @@ static int tables_dump(struct vm *vm, const struct acpi_tables *tables)
 	return 0;
 }
 
-static int tables_load(struct vm *vm, struct ranges *r, uint64_t *ret_rsdp)
+/* Note that [start, end) is taken. -EEXIST: it was; both are named. */
+static int place(struct loader *ld, uint64_t start, uint64_t end, const char *what, const struct conf_pos *pos)
 {
+	for (size_t i = 0; i < ld->num_placed; i++) {
+		const struct placed *p = &ld->placed[i];
+
+		if (!range_overlaps(p->start, p->end - p->start, start, end - start))
+			continue;
+		conf_error(ld->vm->conf, pos, "'%s' would lie over '%s': both have the guest-physical addresses 0x%" PRIx64
+			   " to 0x%" PRIx64, what, p->what, MAX(p->start, start), MIN(p->end, end) - 1);
+		if (p->pos)
+			conf_note(ld->vm->conf, p->pos, "'%s' is loaded here", p->what);
+		return -EEXIST;
+	}
+	ld->placed[ld->num_placed++] = (struct placed){ .start = start, .end = end, .what = what, .pos = pos };
+	return 0;
+}
+
+static int tables_load(struct loader *ld, uint64_t *ret_rsdp)
+{
+	struct vm *vm = ld->vm;
 	struct acpi_tables tables;
 	uint64_t gpa;
-	int rc = tables_build(vm, r, &gpa, &tables);
+	int rc = tables_build(vm, &ld->ranges, &gpa, &tables);
 
 	if (rc == -ENOSPC) /* a guest so small has no use for them */
 		return 0;
@@ -249,17 +298,19 @@ static int tables_load(struct vm *vm, struct ranges *r, uint64_t *ret_rsdp)
 	rc = tables_dump(vm, &tables);
 	memcpy(memory_translate(vm->mem, gpa, tables.len, false), tables.data, tables.len);
 	*ret_rsdp = tables.rsdp_gpa;
+	if (!rc)
+		rc = place(ld, gpa, gpa + tables.len, "the ACPI tables", NULL);
 	acpi_tables_free(&tables);
 	return rc;
 }
 
 int vm_tables_dump(struct vm *vm)
 {
-	struct ranges ranges;
+	struct loader ld = { .vm = vm };
 	uint64_t rsdp = 0;
 
-	ranges_from_plan(vm, &ranges);
-	return tables_load(vm, &ranges, &rsdp);
+	ranges_from_plan(vm, &ld.ranges);
+	return tables_load(&ld, &rsdp);
 }
 
 static int load_open(struct vm *vm, const struct conf_load *load)
@@ -278,8 +329,10 @@ static int load_failed(struct vm *vm, const struct conf_load *load, const char *
 }
 
 /* A raw file. It may go into ROM too, so the memory behind its address counts as free whatever the guest is told. */
-static int load_raw(struct vm *vm, const struct conf_load *load, int fd, struct ranges *r, struct raw_entry *ret)
+static int load_raw(struct loader *ld, const struct conf_load *load, int fd, struct raw_entry *ret)
 {
+	struct vm *vm = ld->vm;
+	struct ranges *r = &ld->ranges;
 	struct ranges whole = { .num = 0 };
 	struct boot_memory mem = boot_memory_of(vm, load->has_addr ? &whole : r);
 	const char *why = NULL;
@@ -288,7 +341,14 @@ static int load_raw(struct vm *vm, const struct conf_load *load, int fd, struct 
 		range_add(&whole, vm->mem->regions[i].gpa, vm->mem->regions[i].gpa + vm->mem->regions[i].len,
 			  BOOT_RANGE_RAM);
 	mem.num_ranges = load->has_addr ? whole.num : r->num;
-	int rc = raw_load(fd, &mem, load->has_addr ? load->addr : RAW_ANYWHERE, ret, &why);
+	int rc = 0;
+
+	/* What lies there already must not be lost, so look before reading the file. */
+	if (load->has_addr && load_size(load) && load->addr + load_size(load) > load->addr)
+		rc = place(ld, load->addr, load->addr + load_size(load), load->path.text, &load->path.pos);
+	if (rc)
+		return rc;
+	rc = raw_load(fd, &mem, load->has_addr ? load->addr : RAW_ANYWHERE, ret, &why);
 
 	if (rc)
 		return load_failed(vm, load, why, rc);
@@ -343,9 +403,10 @@ static int load_linux(struct vm *vm, const struct conf_load *load, int fd, const
 }
 
 /* The first file that is no initrd and no data is the guest; the others are data. */
-static int load_guest(struct vm *vm, const struct conf_load *guest, const struct conf_load *initrd, struct ranges *r,
-		      uint64_t rsdp, struct engine_boot *ret_boot)
+static int load_guest(struct loader *ld, const struct conf_load *guest, const struct conf_load *initrd, uint64_t rsdp,
+		      struct engine_boot *ret_boot)
 {
+	struct vm *vm = ld->vm;
 	const char *why = NULL;
 	int fd = load_open(vm, guest), rc;
 
@@ -356,12 +417,15 @@ static int load_guest(struct vm *vm, const struct conf_load *guest, const struct
 			conf_error(vm->conf, &guest->addr_pos, "a Linux kernel chooses its own place");
 			rc = -EINVAL;
 		} else {
-			rc = load_linux(vm, guest, fd, initrd, r, rsdp, ret_boot);
+			rc = load_linux(vm, guest, fd, initrd, &ld->ranges, rsdp, ret_boot);
 		}
+	} else if (initrd) {
+		conf_error(vm->conf, &initrd->pos, "'%s' is no Linux kernel (%s): it takes no initrd", guest->path.text, why);
+		rc = -EINVAL;
 	} else {
 		struct raw_entry raw;
 
-		rc = load_raw(vm, guest, fd, r, &raw);
+		rc = load_raw(ld, guest, fd, &raw);
 		if (!rc)
 			*ret_boot = (struct engine_boot){ .cs_base = raw.gpa };
 	}
@@ -372,11 +436,11 @@ static int load_guest(struct vm *vm, const struct conf_load *guest, const struct
 int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 {
 	const struct conf_load *guest = NULL, *initrd = NULL;
-	struct ranges ranges;
+	struct loader ld = { .vm = vm };
 	uint64_t rsdp = 0;
 
-	ranges_from_plan(vm, &ranges);
-	int rc = tables_load(vm, &ranges, &rsdp);
+	ranges_from_plan(vm, &ld.ranges);
+	int rc = tables_load(&ld, &rsdp);
 
 	for (unsigned i = 0; i < vm->conf->num_loads && !rc; i++) {
 		const struct conf_load *l = &vm->conf->loads[i];
@@ -389,7 +453,7 @@ int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 			struct raw_entry raw;
 			int fd = load_open(vm, l);
 
-			rc = fd < 0 ? -ENOENT : load_raw(vm, l, fd, &ranges, &raw);
+			rc = fd < 0 ? -ENOENT : load_raw(&ld, l, fd, &raw);
 			if (fd >= 0)
 				close(fd);
 		}
@@ -400,5 +464,9 @@ int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 		conf_error(vm->conf, NULL, "nothing to start: a line such as `load FILE` is missing");
 		return -EINVAL;
 	}
-	return load_guest(vm, guest, initrd, &ranges, rsdp, ret_boot);
+	if (ld.ranges.full) {
+		conf_error(vm->conf, NULL, "the guest's memory falls into more than %d pieces", MAX_RANGES);
+		return -E2BIG;
+	}
+	return load_guest(&ld, guest, initrd, rsdp, ret_boot);
 }

@@ -16,19 +16,6 @@
 #include "vm/rundir.h"
 #include "vm/vm.h"
 
-void vm_end(struct vm *vm, int status)
-{
-	int running = -1;
-
-	if (atomic_compare_exchange_strong(&vm->end, &running, status))
-		(void)!write(vm->end_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
-}
-
-static void vm_terminate(void *ctx, int cause)
-{
-	vm_end(ctx, cause);
-}
-
 /* The guest touched what is not there: the `unsupported reference` rule. */
 static bool vm_unsupported_reference(struct vm *vm, const struct bus_access *acc)
 {
@@ -36,11 +23,10 @@ static bool vm_unsupported_reference(struct vm *vm, const struct bus_access *acc
 
 	if (!acc->write)
 		memset(acc->data, 0xff, acc->len);
-	if (action == CONF_ACTION_ABORT) {
+	if (action == CONF_ACTION_ABORT && vm_end(vm, GTC_UNSUPPORTED)) {
 		log_write(LOG_SEV_FATAL, "vCPU %u: %s of %u bytes at %s 0x%llx: nothing is there "
 			  "(unsupported reference abort)", acc->gcp->index, acc->write ? "write" : "read", acc->len,
 			  acc->space == ENGINE_IO ? "port" : "address", (unsigned long long)acc->addr);
-		vm_end(vm, GTC_UNSUPPORTED);
 	}
 	return action == CONF_ACTION_FAIL;
 }
@@ -80,8 +66,11 @@ static bool vm_unsupported_instruction(void *ctx, struct guest_cpu *gcp, const c
 {
 	struct vm *vm = ctx;
 
-	log_limited(LOG_SEV_WARN, "vCPU %u: %s", gcp->index, why);
-	return vm->conf->unsupported[CONF_UNSUP_INSTRUCTION] != CONF_ACTION_ABORT;
+	bool abort = vm->conf->unsupported[CONF_UNSUP_INSTRUCTION] == CONF_ACTION_ABORT;
+
+	log_limited(abort ? LOG_SEV_FATAL : LOG_SEV_WARN, "vCPU %u: %s%s", gcp->index, why,
+		    abort ? " (unsupported instruction abort)" : "");
+	return !abort;
 }
 
 static bool vm_must_stop(void *ctx, struct guest_cpu *gcp)
@@ -145,7 +134,7 @@ static void *vm_cpu_main(void *arg)
 	return NULL;
 }
 
-/* SIGTERM and SIGINT are the power button; a second one, or a guest that cannot be told, ends the VM. */
+/* SIGTERM, SIGINT and SIGHUP are the power button; a second one, or a guest that cannot be told, ends the VM. */
 static void vm_button(struct vm *vm)
 {
 	if (vm->button_gsi < 0 || vm->button_pressed) {
@@ -157,8 +146,15 @@ static void vm_button(struct vm *vm)
 	log_write(LOG_SEV_INFO, "power button: the guest is asked to shut down; once more ends the VM");
 	vdev_host_control(vm->vdevs, VDEV_CTRL_BUTTON);
 	platform_button(vm->platform);
-	(void)vm->engine->ops->line_set(vm->engine, (unsigned)vm->button_gsi, true);
-	(void)vm->engine->ops->line_set(vm->engine, (unsigned)vm->button_gsi, false);
+}
+
+/* The event interrupt is level triggered, so that it waits for a guest that has not unmasked it yet. */
+static void vm_button_line(void *ctx, bool level)
+{
+	struct vm *vm = ctx;
+
+	if (vm->button_gsi >= 0)
+		(void)vm->engine->ops->line_set(vm->engine, (unsigned)vm->button_gsi, level);
 }
 
 static void vm_signal(struct vm *vm, int signal_fd)
@@ -170,6 +166,7 @@ static void vm_signal(struct vm *vm, int signal_fd)
 	switch (si.ssi_signo) {
 	case SIGTERM:
 	case SIGINT:
+	case SIGHUP:
 		vm_button(vm);
 		break;
 	case SIGQUIT:
@@ -184,11 +181,12 @@ static void vm_signal(struct vm *vm, int signal_fd)
 
 static void vm_wait(struct vm *vm)
 {
+	static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
 	sigset_t signals;
 
 	sigemptyset(&signals);
-	for (unsigned i = 0; i < 5; i++)
-		sigaddset(&signals, ((const int[]){ SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 })[i]);
+	for (unsigned i = 0; i < ARRAY_LEN(taken); i++)
+		sigaddset(&signals, taken[i]);
 	int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	struct pollfd fds[] = { { .fd = vm->end_fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
 
@@ -225,11 +223,22 @@ static int vm_cpus_start(struct vm *vm)
 
 static void vm_cpus_stop(struct vm *vm)
 {
-	for (unsigned i = 0; vm->cpus && i < vm->num_cpus; i++) {
+	enum { LIMIT_S = 10 };
+	struct timespec until;
+
+	for (unsigned i = 0; i < vm->num_cpus; i++)
+		if (vm->cpus[i].started)
+			vm->engine->ops->vcpu_kick(vm->cpus[i].gcp);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LIMIT_S;
+	for (unsigned i = 0; i < vm->num_cpus; i++) {
 		if (!vm->cpus[i].started)
 			continue;
-		vm->engine->ops->vcpu_kick(vm->cpus[i].gcp);
-		pthread_join(vm->cpus[i].thread, NULL);
+		if (pthread_timedjoin_np(vm->cpus[i].thread, NULL, &until)) {
+			/* Nothing can be freed while it runs; the kernel takes back what the process holds. */
+			log_write(LOG_SEV_ERROR, "vCPU %u does not come back from a vdev; the process ends without it", i);
+			_exit(atomic_load(&vm->end));
+		}
 		vm->cpus[i].started = false;
 	}
 }
@@ -257,9 +266,6 @@ static int vm_claim(struct vm *vm)
 {
 	const char *path = NULL;
 
-	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (vm->end_fd < 0)
-		return -errno;
 	if (!vm->conf->system.text)
 		return 0;
 	int rc = rundir_claim(vm->conf->system.text, &vm->rundir, &path);
@@ -282,7 +288,7 @@ static int vm_engine_create(struct vm *vm)
 	else if (rc == -EACCES)
 		why = "no right to open /dev/kvm: be root or a member of its group";
 	if (rc)
-		log_write(LOG_SEV_FATAL, "%s", why ? why : strerror(-rc));
+		log_write(LOG_SEV_FATAL, "/dev/kvm: %s", why ? why : strerror(-rc));
 	return rc;
 }
 
@@ -312,9 +318,7 @@ static int vm_assemble(struct vm *vm)
 	STEP(vm->engine->ops->irqchip_set(vm->engine, vm->irqchip, vm->pit), "KVM does not make the interrupt machine");
 	STEP(bus_create(&vm->bus), "the bus");
 	STEP(irq_create(vm->engine, &vm->irq), "the interrupts");
-	STEP(platform_create(vm->bus, &vm->platform), "the platform");
-	vm->vdevs->terminate = vm_terminate;
-	vm->vdevs->terminate_ctx = vm;
+	STEP(platform_create(vm->bus, vm_button_line, vm, &vm->platform), "the platform");
 	STEP(vdev_host_attach(vm->vdevs, vm->engine, vm->bus, vm->irq, &why), why);
 	STEP(vm_cpus_create(vm), "KVM does not make the vCPUs");
 	rc = vdev_host_configured(vm->vdevs);
@@ -325,7 +329,8 @@ static int vm_assemble(struct vm *vm)
 	if (rc)
 		return rc;
 	STEP(vm->engine->ops->vcpu_boot(vm->cpus[0].gcp, &boot), "KVM does not take the boot vCPU's registers");
-	return vdev_host_starting(vm->vdevs, vm->cpus[0].gcp);
+	STEP(vdev_host_starting(vm->vdevs, vm->cpus[0].gcp), "the vdevs' threads do not start");
+	return 0;
 }
 
 int vm_run(struct vm *vm)

@@ -61,13 +61,14 @@ int rundir_claim(const char *system, struct rundir **ret_dir, const char **ret_p
 		goto fail;
 	}
 	memcpy(path, dir->path, (size_t)n + 1);
-	if (mkdir(dir->path, 0755) && errno != EEXIST) {
-		rc = -errno;
-		goto fail;
-	}
 	memcpy(dir->lock, dir->path, (size_t)n);
 	strcpy(dir->lock + n, "/lock");
-	rc = lock_take(dir->lock);
+	/* A VM of that name that just ends may remove the folder between the two steps. */
+	do {
+		rc = mkdir(dir->path, 0755) && errno != EEXIST ? -errno : 0;
+		if (!rc)
+			rc = lock_take(dir->lock);
+	} while (rc == -ENOENT);
 	if (rc < 0)
 		goto fail;
 	dir->fd = rc;

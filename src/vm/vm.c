@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -13,6 +14,21 @@
 
 /* The classic ACPI interrupt of a PC. */
 enum { BUTTON_GSI = 9 };
+
+bool vm_end(struct vm *vm, int status)
+{
+	int running = -1;
+
+	if (!atomic_compare_exchange_strong(&vm->end, &running, status))
+		return false;
+	(void)!write(vm->end_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+	return true;
+}
+
+static void vm_terminate(void *ctx, int cause)
+{
+	vm_end(ctx, cause);
+}
 
 static int vm_memory_create(struct vm *vm)
 {
@@ -79,7 +95,8 @@ static int vm_pci_place(struct vm *vm)
 	int rc = pci_bus_place(vm->pci, &dev, &bar);
 
 	if (rc == -ENOSPC) {
-		conf_error(vm->conf, NULL, "the PCI memory window is full");
+		conf_error(vm->conf, NULL, "the PCI memory window is full: no place for BAR %u of %s", bar,
+			   pci_device_name(dev));
 		rc = 0;
 	}
 	return rc;
@@ -93,10 +110,10 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	if (!vm)
 		return -ENOMEM;
 	vm->conf = conf;
-	vm->end_fd = -1;
 	atomic_init(&vm->end, -1);
 	*ret_vm = vm;
-	rc = plan_create(conf, &vm->plan);
+	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rc = vm->end_fd < 0 ? -errno : plan_create(conf, &vm->plan);
 	if (!rc)
 		rc = plan_fixed_add(vm->plan);
 	if (!rc)
@@ -107,8 +124,11 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 		rc = vm_pci_create(vm);
 	if (!rc)
 		rc = vdev_host_create(conf, vm->plan, vm->mem, vm->pci, &vm->vdevs);
-	if (!rc)
+	if (!rc) {
+		vm->vdevs->terminate = vm_terminate;
+		vm->vdevs->terminate_ctx = vm;
 		rc = vdev_host_configure(vm->vdevs);
+	}
 	if (!rc)
 		rc = vm_button_plan(vm);
 	if (!rc)
@@ -119,6 +139,8 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	vm->num_cpus = MAX(conf->num_cpus, 1u);
 	if (vm->num_cpus > MAX_CPUS)
 		conf_error(conf, &conf->cpus[MAX_CPUS].pos, "a VM has at most %u vCPUs", MAX_CPUS);
+	if (conf->num_loads > VM_MAX_LOADS)
+		conf_error(conf, &conf->loads[VM_MAX_LOADS].pos, "more than %u loads", VM_MAX_LOADS);
 	for (unsigned i = 0; i < conf->num_loads; i++)
 		if (access(conf->loads[i].path.text, R_OK) != 0)
 			conf_error(conf, &conf->loads[i].path.pos, "cannot read '%s': %s",

@@ -32,6 +32,8 @@ enum vm_status {
 	VM_STATUS_RUN_FAILED = 96 /* fatal after the guest started */
 };
 
+enum { VM_MAX_LOADS = 256 };
+
 struct vm_cpu {
 	struct vm *vm;
 	struct guest_cpu *gcp;
@@ -56,7 +58,7 @@ struct vm {
 	struct irq *irq;
 	unsigned num_cpus;
 	struct vm_cpu *cpus;
-	int end_fd;	  /* eventfd: somebody wants the end */
+	int end_fd;	  /* eventfd: somebody wants the end; -1: not made */
 	_Atomic int end;  /* exit status, -1: runs */
 	bool button_pressed;
 };
@@ -75,8 +77,8 @@ int vm_run(struct vm *vm);
 /* Ends the vdevs too. */
 void vm_free(struct vm *vm);
 
-/* The end, with this exit status; the first one counts. Any thread. */
-void vm_end(struct vm *vm, int status);
+/* The end, with this exit status; the first one counts: true if it is this one. Any thread. */
+bool vm_end(struct vm *vm, int status);
 
 /* vm/boot.c: files and tables into guest memory. Failures are recorded in conf with the place of the `load`. */
 int vm_load(struct vm *vm, struct engine_boot *ret_boot) MUST_CHECK;

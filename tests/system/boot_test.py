@@ -19,8 +19,12 @@ def test_raw_guest_at_first_free_ram(host):
 
 @pytest.mark.parametrize("cpus", [1, 4, 16])
 def test_linux_reaches_init_on(host, cpus):
-    text = host.linux("echo cpus=$(nproc); echo version=$(uname -r)", cpus=cpus, timeout=150)
+    text = host.linux("echo cpus=$(nproc); echo version=$(uname -r); cd /sys/devices/system/cpu; "
+                      "echo packages=$(cat cpu*/topology/physical_package_id | sort -u | wc -l); "
+                      "echo cores=$(cat cpu*/topology/core_cpus_list | sort -u | wc -l); "
+                      "echo nested=$(grep -cwE 'svm|vmx' /proc/cpuinfo)", cpus=cpus, timeout=150)
     assert marked(text, "cpus") == str(cpus)
+    assert (marked(text, "packages"), marked(text, "cores"), marked(text, "nested")) == ("1", str(cpus), "0")
     assert "cloud-amd64" in marked(text, "version")
 
 
@@ -59,7 +63,7 @@ def test_power_button_reaches_the_guest(host):
     host.run("pkill -TERM -x qvm")
     result = command.wait(timeout=60)
     assert result.status == 0
-    assert marked(result.text, "pressed") == "1"
+    assert int(marked(result.text, "pressed")) >= 1
 
 
 def test_second_signal_ends_the_vm(host):
@@ -104,3 +108,22 @@ def test_unsupported_reference_rules(host):
     assert aborted.status == 5
     assert "port 0x99" in aborted.error
     assert host.qvm(base + "unsupported reference fail\n", timeout=20).text == "G"
+
+
+def test_files_that_would_overlap_are_refused(host):
+    """With both named; and the ACPI tables count as one of them."""
+    host.run("head -c 200 /dev/zero > /tmp/d; head -c 65536 /dev/zero > /tmp/big")
+    both = host.qvm("ram 1m\ndata load 0x8000,/tmp/d\nload 0x8010,/tmp/d\n", check=False)
+    assert both.status == 64 and "vm.qvmconf:3:13" in both.error and "vm.qvmconf:2:18: note" in both.error
+    # Over the place of the tables: they go elsewhere.
+    assert host.qvm("ram 16m\ndata load 0xd8000,/tmp/big\nload 0x7c00,/payload/hi.bin\nvdev ser8250 hostdev >-\n").text == "Hi\n"
+
+
+def test_a_fault_in_a_string_access(host):
+    """`unsupported reference fail`, and `rep insb` from an empty port to where no memory is: the VM ends by a documented
+    end, not by a damaged process."""
+    for _ in range(2):
+        result = host.qvm("ram 1m\nunsupported reference fail\nload 0x8000,/payload/faults.bin\nvdev ser8250 hostdev >-\n",
+                          check=False, timeout=60)
+        assert result.status == 0, (result.status, result.error)
+        assert "triple fault" in result.error

@@ -22,7 +22,7 @@ typedef void qvmx_watch_func_t(vdev_t *vdp, void *data, uint32_t events);
 /*
  * Call func on the vdev's thread when fd is ready. events: EPOLLIN, EPOLLOUT, EPOLLET ... of epoll(7); 0 pauses.
  * From VDEV_CTRL_OPTIONS_END to VDEV_CTRL_GUEST_CONFIGURED, or on the vdev's thread. The fd stays the caller's and
- * must outlive the watch. Returns EOK or an errno (ENOMEM; EPERM: that kind of file is always ready).
+ * must outlive the watch. ret_watch may be NULL. Returns EOK or an errno (ENOMEM; EPERM: that kind of file is always ready).
  */
 int qvmx_watch_add(vdev_t *vdp, int fd, uint32_t events, qvmx_watch_func_t *func, void *data,
 		   struct qvmx_watch **ret_watch);
@@ -33,7 +33,10 @@ void qvmx_watch_set(struct qvmx_watch *watch, uint32_t events);
 /* End the watch; its callback does not run again. As qvmx_watch_set. */
 void qvmx_watch_remove(struct qvmx_watch *watch);
 
-/* Run func(vdp, data, 0) once on the vdev's thread. Any thread, any stage. Returns EOK or ENOMEM. */
+/*
+ * Run func(vdp, data, 0) once on the vdev's thread. Any thread, any stage. Returns EOK or ENOMEM, in the running stage
+ * also for a vdev that has no thread, since it watched and served nothing in the start-up stage.
+ */
 int qvmx_loop_call(vdev_t *vdp, qvmx_watch_func_t *func, void *data);
 
 #ifdef __cplusplus

@@ -217,11 +217,15 @@ int engine_kvm_create(struct engine **ret_engine, const char **ret_why)
 		}
 	}
 	kvm->run_size = ioctl(kvm->dev_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (kvm->run_size < (int)sizeof(struct kvm_run)) {
+		why = "this KVM does not say how large a vCPU's run area is";
+		goto fail;
+	}
 	/* Creating a VM takes locks that a signal may break off. */
 	do {
 		kvm->vm_fd = ioctl(kvm->dev_fd, KVM_CREATE_VM, 0UL);
 	} while (kvm->vm_fd < 0 && errno == EINTR);
-	if (kvm->vm_fd < 0 || kvm->run_size < (int)sizeof(struct kvm_run)) {
+	if (kvm->vm_fd < 0) {
 		rc = -errno;
 		why = "KVM cannot create a VM";
 		goto fail;

@@ -24,6 +24,7 @@ struct kvm_cpu {
 	struct kvm_run *run;
 	pthread_t thread; /* valid while vcpu_run runs */
 	_Atomic bool running;
+	char why[96]; /* what vcpu_run returned in *ret_why */
 };
 
 static inline struct kvm *kvm_of(struct engine *e)

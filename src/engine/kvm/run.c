@@ -3,48 +3,61 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "engine/kvm/kvm.h"
 
 /*
- * Finish the access that KVM has started for the guest, so that the program counter is the next instruction's: the
- * state of a vCPU may be changed only then.
+ * Finish the instruction whose access has faulted, so that the program counter is the next one's: the state of a vCPU may
+ * be changed only then. The rest of what it accesses reads as all ones. False: it came to another exit, which stands in
+ * run, or it accesses more than is worth finishing; no exception is given then.
  */
-static void kvm_complete_exit(struct kvm_cpu *vcpu)
+static bool kvm_complete_exit(struct kvm_cpu *vcpu)
 {
-	vcpu->run->immediate_exit = 1;
-	(void)ioctl(vcpu->fd, KVM_RUN, 0);
-	vcpu->run->immediate_exit = 0;
-}
-
-static bool kvm_access(struct kvm_cpu *vcpu, const struct engine_host *host, struct engine_access *acc)
-{
-	if (!host->access(host->ctx, &vcpu->cpu, acc))
-		return true;
-	kvm_complete_exit(vcpu);
-	return kvm_arch_inject(vcpu, KVM_ARCH_BUS_ERROR) == 0;
-}
-
-/* A string instruction arrives as `count` elements; each is one access. */
-static bool kvm_exit_io(struct kvm_cpu *vcpu, const struct engine_host *host)
-{
+	enum { MAX_FRAGMENTS = 64 };
 	struct kvm_run *run = vcpu->run;
-	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
-	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
-		struct engine_access acc = {
-			.space = ENGINE_IO,
-			.write = run->io.direction == KVM_EXIT_IO_OUT,
-			.len = run->io.size,
-			.addr = run->io.port,
-			.data = data,
-		};
+	for (unsigned i = 0; i < MAX_FRAGMENTS; i++) {
+		run->immediate_exit = 1;
+		int rc = ioctl(vcpu->fd, KVM_RUN, 0);
 
-		if (!kvm_access(vcpu, host, &acc))
+		run->immediate_exit = 0;
+		if (rc < 0)
+			return true;
+		if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write)
+			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		else if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_IN)
+			memset((uint8_t *)run + run->io.data_offset, 0xff, (size_t)run->io.size * run->io.count);
+		else if (run->exit_reason != KVM_EXIT_MMIO && run->exit_reason != KVM_EXIT_IO)
 			return false;
 	}
-	return true;
+	return false;
+}
+
+/*
+ * A string instruction arrives as `count` elements; each is one access. True: one of them faulted. What stands in run is
+ * copied first: it changes when the vCPU goes on.
+ */
+static bool kvm_exit_io(struct kvm_cpu *vcpu, const struct engine_host *host)
+{
+	const struct kvm_run *run = vcpu->run;
+	uint8_t *data = (uint8_t *)vcpu->run + run->io.data_offset;
+	const uint32_t count = run->io.count, size = run->io.size;
+	const bool write = run->io.direction == KVM_EXIT_IO_OUT;
+	const uint16_t port = run->io.port;
+
+	for (uint32_t i = 0; i < count && !host->must_stop(host->ctx, &vcpu->cpu); i++, data += size) {
+		struct engine_access acc = { .space = ENGINE_IO, .write = write, .len = size, .addr = port, .data = data };
+
+		if (!host->access(host->ctx, &vcpu->cpu, &acc))
+			continue;
+		if (!write)
+			memset(data, 0xff, (size_t)size * (count - i));
+		return true;
+	}
+	return false;
 }
 
 static bool kvm_exit_mmio(struct kvm_cpu *vcpu, const struct engine_host *host)
@@ -58,7 +71,34 @@ static bool kvm_exit_mmio(struct kvm_cpu *vcpu, const struct engine_host *host)
 		.data = run->mmio.data,
 	};
 
-	return kvm_access(vcpu, host, &acc);
+	return host->access(host->ctx, &vcpu->cpu, &acc);
+}
+
+static const char *kvm_why(struct kvm_cpu *vcpu, const char *what, unsigned long long number)
+{
+	snprintf(vcpu->why, sizeof(vcpu->why), "%s %llu", what, number);
+	return vcpu->why;
+}
+
+/* An internal error is the guest's doing as far as it is known to be reachable by one. */
+static bool kvm_exit_internal(struct kvm_cpu *vcpu, const struct engine_host *host, enum engine_end *ret_end,
+			      const char **ret_why)
+{
+	switch (vcpu->run->internal.suberror) {
+	case KVM_INTERNAL_ERROR_EMULATION:
+		if (host->unsupported(host->ctx, &vcpu->cpu, "KVM cannot emulate an instruction") &&
+		    kvm_arch_inject(vcpu, KVM_ARCH_UNDEFINED_INSTRUCTION) == 0)
+			return true;
+		*ret_end = ENGINE_END_UNSUPPORTED;
+		return false;
+	case KVM_INTERNAL_ERROR_SIMUL_EX:
+	case KVM_INTERNAL_ERROR_DELIVERY_EV: /* its stack or interrupt table lies where no memory is */
+		*ret_end = ENGINE_END_SHUTDOWN;
+		return false;
+	default:
+		*ret_why = kvm_why(vcpu, "KVM reports internal error", vcpu->run->internal.suberror);
+		return false;
+	}
 }
 
 enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *host, const char **ret_why)
@@ -67,10 +107,13 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 	struct kvm_run *run = vcpu->run;
 	enum engine_end end = ENGINE_END_ERROR;
 	const char *why = NULL;
+	bool in_exit = false; /* an exit stands in run that has not been looked at */
 
 	vcpu->thread = pthread_self();
 	atomic_store(&vcpu->running, true);
 	for (;;) {
+		bool fault = false;
+
 		/*
 		 * The order matters: a kick sets immediate_exit after its reason, so either must_stop sees the
 		 * reason or KVM_RUN sees immediate_exit.
@@ -81,50 +124,46 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 			end = ENGINE_END_STOPPED;
 			break;
 		}
-		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
+		if (!in_exit && ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
 			if (errno == EINTR || errno == EAGAIN)
 				continue;
-			why = "KVM_RUN failed";
+			why = kvm_why(vcpu, "KVM_RUN fails with errno", (unsigned)errno);
 			break;
 		}
+		in_exit = false;
 		switch (run->exit_reason) {
 		case KVM_EXIT_IO:
-			if (kvm_exit_io(vcpu, host))
-				continue;
-			why = "an exception could not be injected";
+			fault = kvm_exit_io(vcpu, host);
 			break;
 		case KVM_EXIT_MMIO:
-			if (kvm_exit_mmio(vcpu, host))
-				continue;
-			why = "an exception could not be injected";
+			fault = kvm_exit_mmio(vcpu, host);
 			break;
 		case KVM_EXIT_INTR:
-			continue;
+			break;
 		case KVM_EXIT_SHUTDOWN:
 			end = ENGINE_END_SHUTDOWN;
-			break;
+			goto out;
 		case KVM_EXIT_INTERNAL_ERROR:
-			if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
-				why = "KVM reports an internal error";
-				break;
-			}
-			if (host->unsupported(host->ctx, gcp, "KVM cannot emulate an instruction") &&
-			    kvm_arch_inject(vcpu, KVM_ARCH_UNDEFINED_INSTRUCTION) == 0)
-				continue;
-			end = ENGINE_END_UNSUPPORTED;
+			if (!kvm_exit_internal(vcpu, host, &end, &why))
+				goto out;
 			break;
 		case KVM_EXIT_FAIL_ENTRY:
-			why = "the processor refused to enter the guest";
-			break;
-		case KVM_EXIT_HLT:
-			why = "the vCPU halted where nothing can wake it";
-			break;
+			why = kvm_why(vcpu, "the processor refuses to enter the guest, reason",
+				      run->fail_entry.hardware_entry_failure_reason);
+			goto out;
 		default:
-			why = "KVM returned an exit that is not known here";
+			why = kvm_why(vcpu, "KVM returned an exit that is not known here:", run->exit_reason);
+			goto out;
+		}
+		if (!fault)
+			continue;
+		in_exit = !kvm_complete_exit(vcpu);
+		if (!in_exit && kvm_arch_inject(vcpu, KVM_ARCH_BUS_ERROR)) {
+			why = "an exception cannot be injected";
 			break;
 		}
-		break;
 	}
+out:
 	atomic_store(&vcpu->running, false);
 	*ret_why = why;
 	return end;

@@ -13,6 +13,8 @@
 
 struct platform {
 	_Atomic uint8_t events;
+	void (*line)(void *ctx, bool level);
+	void *ctx;
 };
 
 static enum bus_result platform_access(void *opaque, unsigned cookie, struct bus_access *acc)
@@ -29,8 +31,10 @@ static enum bus_result platform_access(void *opaque, unsigned cookie, struct bus
 			guest_terminate(GTC_NORMAL_EXIT);
 		break;
 	case PLATFORM_EVENT:
-		if (!acc->write)
-			value = atomic_exchange(&p->events, 0);
+		if (acc->write)
+			break;
+		value = atomic_exchange(&p->events, 0);
+		p->line(p->ctx, false);
 		break;
 	case PLATFORM_RESET:
 		if (acc->write && value == PLATFORM_RESET_VALUE)
@@ -69,12 +73,14 @@ int platform_host_bridge_add(struct pci_bus *pci)
 	return pci_device_add(pci, &bridge, &dev);
 }
 
-int platform_create(struct bus *bus, struct platform **ret_platform)
+int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *ctx, struct platform **ret_platform)
 {
 	struct platform *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
+	p->line = line;
+	p->ctx = ctx;
 	const struct bus_region registers = {
 		.space = ENGINE_IO,
 		.start = PORT_PLATFORM,
@@ -111,4 +117,5 @@ void platform_free(struct platform *platform)
 void platform_button(struct platform *platform)
 {
 	atomic_fetch_or(&platform->events, (uint8_t)ACPI_EVENT_POWER_BUTTON);
+	platform->line(platform->ctx, true);
 }

@@ -17,10 +17,12 @@ struct platform;
 /* 00:00.0, 1c05:0002, class 06/00/00. */
 int platform_host_bridge_add(struct pci_bus *pci) MUST_CHECK;
 
-int platform_create(struct bus *bus, struct platform **ret_platform) MUST_CHECK;
+/* line sets the event interrupt's level; called on any thread. */
+int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *ctx,
+		    struct platform **ret_platform) MUST_CHECK;
 void platform_free(struct platform *platform);
 
-/* The power button is pressed: the event register shows it. The caller raises the interrupt. */
+/* The power button is pressed: the event register shows it, the interrupt is raised until the guest reads that. */
 void platform_button(struct platform *platform);
 
 #endif
