@@ -32,6 +32,7 @@ soak: all
 	@$(PYTHON) tests/soak
 
 install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD)
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
 format:

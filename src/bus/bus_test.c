@@ -92,6 +92,55 @@ static void test_find(void **state)
 	bus_destroy(bus);
 }
 
+/* A number is a port and an address, of two regions that know nothing of each other. */
+static void test_spaces(void **state)
+{
+	struct bus *bus;
+	struct bus_reader reader;
+	struct bus_region mem = region(0x600, 8, 1000), io = region(0x600, 8, 2000);
+	uint64_t v = 0;
+	struct bus_access acc = { .space = ENGINE_IO, .len = 4, .addr = 0x604, .data = &v };
+
+	(void)state;
+	io.space = ENGINE_IO;
+	assert_int_equal(bus_create(&bus), 0);
+	bus_reader_add(bus, &reader);
+	assert_int_equal(bus_region_replace(bus, NULL, &mem, NULL), 0);
+	assert_int_equal(bus_region_replace(bus, NULL, &io, NULL), 0);
+	assert_int_equal(bus_dispatch(bus, &reader, &acc), BUS_OK);
+	assert_int_equal(v, 2004);
+	assert_int_equal(get(bus, &reader, 0x604, 4, &v), BUS_OK);
+	assert_int_equal(v, 1004);
+	assert_int_equal(bus_region_replace(bus, NULL, &io, NULL), -EEXIST);
+	bus_reader_remove(bus, &reader);
+	bus_destroy(bus);
+}
+
+/* Where one region ends the next one answers, whichever the search looks at first. */
+static void test_touching(void **state)
+{
+	struct bus *bus;
+	struct bus_reader reader;
+	uint64_t v;
+
+	(void)state;
+	assert_int_equal(bus_create(&bus), 0);
+	bus_reader_add(bus, &reader);
+	for (unsigned i = 0; i < 3; i++) {
+		struct bus_region r = region(0x1000 + i * 0x10, 0x10, (i + 1) * 1000);
+
+		assert_int_equal(bus_region_replace(bus, NULL, &r, NULL), 0);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(get(bus, &reader, 0x1000 + i * 0x10, 4, &v), BUS_OK);
+		assert_int_equal(v, (i + 1) * 1000);
+		assert_int_equal(get(bus, &reader, 0x100c + i * 0x10, 4, &v), BUS_OK);
+		assert_int_equal(v, (i + 1) * 1000 + 0xc);
+	}
+	bus_reader_remove(bus, &reader);
+	bus_destroy(bus);
+}
+
 static void test_sizes(void **state)
 {
 	struct bus *bus;
@@ -176,6 +225,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_spaces),
+		cmocka_unit_test(test_touching),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_moves_from_handlers),
 	};

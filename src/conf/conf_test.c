@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "conf/conf_fake.h"
+#include "conf/conf_private.h"
 
 static struct conf *parse_text(const char *text)
 {
@@ -275,6 +276,23 @@ static void test_loggers(void **state)
 	conf_free(c);
 }
 
+/* The nearest of what is near enough, whichever comes first. */
+static void test_nearest(void **state)
+{
+	struct conf_near near;
+
+	(void)state;
+	conf_near_start(&near, "block-a");
+	conf_near_offer(&near, "block-b");
+	conf_near_offer(&near, "blocc-b");
+	assert_string_equal(near.best, "block-b");
+	conf_near_start(&near, "block-a");
+	conf_near_offer(&near, "blocc-b");
+	assert_string_equal(near.best, "blocc-b");
+	conf_near_offer(&near, "block-b");
+	assert_string_equal(near.best, "block-b");
+}
+
 static void test_set_query(void **state)
 {
 	struct conf *c = parse_text("set ?\n");
@@ -288,12 +306,19 @@ static void test_set_query(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_option_value),	   cmocka_unit_test(test_option_bounds),
-		cmocka_unit_test(test_defaults),	   cmocka_unit_test(test_places),
-		cmocka_unit_test(test_words_number),	   cmocka_unit_test(test_later_stage),
-		cmocka_unit_test(test_note_of_lost_error), cmocka_unit_test(test_no_vdevs),
-		cmocka_unit_test(test_real_environment),   cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_variables),	   cmocka_unit_test(test_loggers),
+		cmocka_unit_test(test_option_value),
+		cmocka_unit_test(test_option_bounds),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_words_number),
+		cmocka_unit_test(test_later_stage),
+		cmocka_unit_test(test_note_of_lost_error),
+		cmocka_unit_test(test_no_vdevs),
+		cmocka_unit_test(test_real_environment),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_loggers),
+		cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_set_query),
 	};
 

@@ -158,11 +158,20 @@ static void test_any_width(void **state)
 
 static void test_ports(void **state)
 {
+	static const uint8_t body[62] = { [58] = 0xa1, 0xb2, 0xc3, 0xd4 },
+			     mask[62] = { [58] = 0xff };
+	const struct pci_capability_info cap = {
+		.id = 9, .len = sizeof(body), .body = body, .write_mask = mask
+	};
+	struct pci_device *dev;
 	struct machine m;
+	unsigned at;
 
 	(void)state;
 	machine_create(&m);
-	machine_add(&m, PCI_DEVFN(3, 0), 0x1af4, 0x1041);
+	dev = machine_add(&m, PCI_DEVFN(3, 0), 0x1af4, 0x1041);
+	for (unsigned i = 0; i < 3; i++) /* up to the last register */
+		assert_int_equal(pci_capability_add(dev, &cap, &at), 0);
 	machine_start(&m);
 	assert_int_equal(io_read(&m, 0xcf8, 4), 0);
 	assert_int_equal(io_read(&m, 0xcfc, 4), 0xffffffff); /* not enabled */
@@ -192,6 +201,19 @@ static void test_ports(void **state)
 	io_write(&m, 0xcfc, 4, 0);
 	io_write(&m, 0xcf8, 4, 0x80000000);
 	assert_int_equal(io_read(&m, 0xcfc, 4), 0x00021c05);
+	/* The upper half of the registers. */
+	io_write(&m, 0xcf8, 4, 0x800018fc);
+	assert_int_equal(io_read(&m, 0xcfc, 4), 0xd4c3b2a1);
+	io_write(&m, 0xcfc, 4, 0x5a);
+	assert_int_equal(io_read(&m, 0xcfc, 4), 0xd4c3b25a);
+	assert_int_equal(cfg_read(&m, PCI_DEVFN(3, 0), 0xfc, 4), 0xd4c3b25a);
+	/* An address without the enable bit reaches nothing. */
+	io_write(&m, 0xcf8, 4, 0x00001800);
+	assert_int_equal(io_read(&m, 0xcfc, 4), 0xffffffff);
+	io_write(&m, 0xcf8, 4, 0x000018fc);
+	assert_int_equal(io_read(&m, 0xcfc, 4), 0xffffffff);
+	io_write(&m, 0xcfc, 1, 0x77);
+	assert_int_equal(cfg_read(&m, PCI_DEVFN(3, 0), 0xfc, 1), 0x5a);
 	machine_destroy(&m);
 }
 

@@ -644,6 +644,35 @@ static void test_reset_in_flight(void **state)
 	}
 }
 
+/* GEN-11: two queues stop later than they are told to; the reset ends with the second. */
+static void test_reset_waits_for_all(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, 0x3f, QUEUES);
+	f->stop_waits = true;
+	for (unsigned life = 0; life < 2; life++) {
+		negotiate(f);
+		enable_queue(f, 0);
+		enable_queue(f, 1);
+		driver_ok(f);
+		run_loop(f);
+		virtio_device_status_set(f->vd, 0);
+		run_loop(f);
+		assert_int_equal(f->stops[0], life + 1);
+		assert_int_equal(f->stops[1], life + 1);
+		assert_int_equal(virtio_device_status(f->vd), 0xf);
+		virtio_device_queue_stopped(f->vd, life);
+		assert_int_equal(virtio_device_status(f->vd), 0xf);
+		assert_true(virtio_device_reset_pending(f->vd));
+		assert_int_equal(f->resets, life);
+		virtio_device_queue_stopped(f->vd, 1 - life);
+		assert_int_equal(virtio_device_status(f->vd), 0);
+		assert_false(virtio_device_reset_pending(f->vd));
+		assert_int_equal(f->resets, life + 1);
+	}
+}
+
 /* Reset before the loop thread has heard of the start: there is nothing to stop. */
 static void test_reset_before_start(void **state)
 {
@@ -983,6 +1012,7 @@ int main(void)
 		TEST(test_early_kick),
 		TEST(test_served_is_silent),
 		TEST(test_reset_in_flight),
+		TEST(test_reset_waits_for_all),
 		TEST(test_reset_before_start),
 		TEST(test_needs_reset),
 		TEST(test_unserved),

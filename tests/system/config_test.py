@@ -42,6 +42,7 @@ def test_known_words_that_are_not_built_say_so(tmp_path, text):
      ["interrupt myioapic:4 of vdev ser8250 'b' is already that of vdev ser8250"]),
     ("ram 1m\nvdev virtio-entropy loc pci:0:3\nvdev virtio-entropy loc pci:0:3 name b\n", ["that PCI place is taken"]),
     ("ram 1m\nvdev ser8250 loc 0x600\n", ["vdev ser8250 overlaps the ACPI platform"]),
+    ("ram 1m\nvdev ser8250 loc 0xfffc\n", ["vdev ser8250 ends outside of the ports"]),
 ])
 def test_overlaps_and_double_use_name_both_owners(tmp_path, text, owners):
     result = qvm(tmp_path, text, "dryrun")

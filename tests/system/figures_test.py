@@ -54,6 +54,8 @@ def test_exits_per_block_request(host):
     vm.step()
     stats, exits = vm.step()
     vm.end()
+    print(f"block: {sum(exits.values())} exits to user space, {stats['npf'] / 2000:.3f} doorbells, "
+          f"{stats['exits'] / 2000:.2f} exits in all per request")
     # The console's own line of the step is not a block request: its doorbell is an eventfd as well.
     assert sum(exits.values()) == 0, exits
     assert 0.95 * 2000 <= stats["npf"] <= 1.05 * 2000, stats
@@ -66,6 +68,8 @@ def test_exits_per_network_request(host):
     vm.step()
     stats, exits = vm.step()
     vm.end()
+    print(f"net: {sum(exits.values())} exits to user space, {stats['npf'] / 1000:.3f} doorbells, "
+          f"{stats['exits'] / 1000:.2f} exits in all per request and answer")
     assert sum(exits.values()) == 0, exits
     assert stats["npf"] <= 1.05 * 1000, stats
 

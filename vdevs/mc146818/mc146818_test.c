@@ -210,11 +210,13 @@ static void alarm_interrupt(void **state)
 
 static void memory(void **state)
 {
-	struct vdevtest *t = test_start(CONF "reg 0x10,0x5a reg 20,7 reg 0x0b,0x06");
+	struct vdevtest *t = test_start(CONF "reg 0x10,0x5a reg 20,7 reg 0x0b,0x06 "
+					     "reg 0x40,1 reg 0x40,2");
 
 	(void)state;
 	assert_int_equal(in(t, 0x10), 0x5a);
 	assert_int_equal(in(t, 20), 7);
+	assert_int_equal(in(t, 0x40), 2); /* the later of two */
 	assert_int_equal(in(t, B), 6);
 	out(t, 0x7f, 0x77);
 	assert_int_equal(in(t, 0x7f), 0x77);

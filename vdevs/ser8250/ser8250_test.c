@@ -276,6 +276,10 @@ static void loopback_fifo(void **state)
 	out(t, FCR, 0x03);
 	assert_int_equal(in(t, LSR), 0x60);
 	assert_int_equal(read(out_fd, &c, 1), -1); /* nothing left the chip */
+	out(t, MCR, 0);
+	out(t, DATA, 'z'); /* nor is it on its way: this is the first to arrive */
+	test_read_all(out_fd, &c, 1);
+	assert_int_equal(c, 'z');
 	end(t, &dir, in_fd, out_fd);
 }
 

@@ -499,6 +499,20 @@ static void test_edges(void **state)
 	check_file(f);
 }
 
+/* What the host cannot read is told as an error: the file has become shorter than the disk. */
+static void test_read_fails(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, "hostdev %s", ALL_FEATURES);
+	assert_int_equal(ftruncate(f->fd, 8 * 512), 0);
+	assert_int_equal(request(f, T_IN, 64, f->data, 4096), S_IOERR);
+	assert_int_equal(f->used_len, 0);
+	assert_int_equal(request(f, T_IN, 0, f->data, 4096), S_OK);
+	assert_int_equal(f->used_len, 4097);
+	assert_memory_equal(ram(f, f->data, 4096), f->image, 4096);
+}
+
 static void test_bad_shapes(void **state)
 {
 	struct fixture *f = *state;
@@ -921,6 +935,7 @@ int main(void)
 		TEST(test_framing),
 		TEST(test_depth),
 		TEST(test_edges),
+		TEST(test_read_fails),
 		TEST(test_bad_shapes),
 		TEST(test_read_only),
 		TEST(test_broken_ring),

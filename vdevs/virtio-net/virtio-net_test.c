@@ -299,7 +299,8 @@ static void drops_hostile_headers(void **state)
 		{ .flags = 1, .gso_type = 0x21, .gso_size = 1 }, /* tunnel, not offered */
 		{ .flags = 1, .gso_type = 0x7f, .gso_size = 1 },
 	};
-	const struct header none = { 0 }, csum = { .flags = 1, .csum_start = 14 },
+	const struct header none = { 0 },
+			    csum = { .flags = 1, .csum_start = 34, .csum_offset = 16 },
 			    tso = { .flags = 1, .gso_type = 1, .gso_size = 100 };
 	struct bench b = begin(ALL);
 	uint8_t frame[60];
@@ -516,6 +517,37 @@ static void big_segments(void **state)
 	end(&b);
 }
 
+/* A checksum that the sender left to the card: whole for a driver that has not negotiated it. */
+static void checksums(void **state)
+{
+	struct bench b = begin(F_GUEST_CSUM);
+	int peer = open_peer(true);
+	uint8_t packet[200], *data;
+	size_t len = make_big_tcp(packet, 100);
+	uint64_t gpa = add_rx(&b, 2048);
+	uint16_t sums[2];
+
+	(void)state;
+	packet[1] = VIRTIO_NET_HDR_GSO_NONE;
+	packet[4] = packet[5] = 0; /* gso_size */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(send(peer, packet, len, 0), len);
+		assert_int_equal(used(&b, RX), HEADER + 154);
+		data = vdevtest_ram(b.t, gpa, HEADER + 154);
+		assert_int_equal(data[0] & 1, i == 0);
+		memcpy(&sums[i], data + HEADER + 50, sizeof(sums[i]));
+		if (i == 0) {
+			vdevtest_virtio_end(b.v);
+			start_driver(&b, 0);
+			gpa = add_rx(&b, 2048);
+		}
+	}
+	assert_int_equal(sums[0], 0);
+	assert_int_not_equal(sums[1], 0);
+	close(peer);
+	end(&b);
+}
+
 static void big_segments_from_the_guest(void **state)
 {
 	struct bench b = begin(F_CSUM | F_HOST_TSO4);
@@ -635,6 +667,7 @@ int main(void)
 		cmocka_unit_test(nothing_from_before),
 		cmocka_unit_test(many_packets),
 		cmocka_unit_test(big_segments),
+		cmocka_unit_test(checksums),
 		cmocka_unit_test(big_segments_from_the_guest),
 		cmocka_unit_test(lost_tap),
 		cmocka_unit_test(existing_tap),
