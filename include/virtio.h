@@ -35,7 +35,7 @@
 #define VIRTQ_DESC_F_WRITE    2u
 #define VIRTQ_DESC_F_INDIRECT 4u
 
-#define VIRTQ_MAX_SIZE 32768u
-#define VIRTIO_MSI_NO_VECTOR 0xffffu
+#define VIRTQ_MAX_SIZE	      32768u
+#define VIRTIO_MSI_NO_VECTOR  0xffffu
 
 #endif

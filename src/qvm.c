@@ -14,8 +14,8 @@
 #include "vm/vm.h"
 
 /*
- * Stacks of all threads. With the usual 8 MiB the kernel backs the first touch of a stack with a huge page; a thread
- * here needs a few kilobytes.
+ * Stacks of all threads. With the usual 8 MiB the kernel backs the first touch of a stack with a
+ * huge page; a thread here needs a few kilobytes.
  */
 enum { MAX_VDEV_DIRS = 16, STACK_SIZE = 512 << 10 };
 
@@ -42,8 +42,10 @@ static const char usage[] =
 	"  --version             the version\n"
 	"  --vdev-dir DIR        look for vdev-NAME.so in DIR first; repeatable\n"
 	"\n"
-	"`dryrun` as a word prints the machine and ends. Exit status: 0 the guest shut down or rebooted;\n"
-	"3 power cut; 4 watchdog; 5 unsupported operation; 6 a vdev failed; 7 unexpected error; 32-63 a vdev's own;\n"
+	"`dryrun` as a word prints the machine and ends. Exit status: 0 the guest shut down or "
+	"rebooted;\n"
+	"3 power cut; 4 watchdog; 5 unsupported operation; 6 a vdev failed; 7 unexpected error; "
+	"32-63 a vdev's own;\n"
 	"64 the start failed; 65 wrong configuration; 96 failed after the start; 2 wrong options.\n"
 	"See qvm(1) and qvmconf(5).\n";
 
@@ -58,7 +60,8 @@ struct arguments {
 
 static int usage_error(const char *what, const char *arg)
 {
-	fprintf(stderr, "qvm: %s%s%s%s\nTry 'qvm --help'.\n", what, arg ? " '" : "", arg ? arg : "", arg ? "'" : "");
+	fprintf(stderr, "qvm: %s%s%s%s\nTry 'qvm --help'.\n", what, arg ? " '" : "", arg ? arg : "",
+		arg ? "'" : "");
 	return 2;
 }
 
@@ -75,8 +78,11 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 		}
 		if (strcmp(argv[i], "--version") == 0) {
 			ret->version = true;
-		} else if (strcmp(argv[i], "--vdev-dir") == 0 || strncmp(argv[i], "--vdev-dir=", 11) == 0) {
-			const char *dir = argv[i][10] ? argv[i] + 11 : i + 1 < argc ? argv[++i] : NULL;
+		} else if (strcmp(argv[i], "--vdev-dir") == 0 ||
+			   strncmp(argv[i], "--vdev-dir=", 11) == 0) {
+			const char *dir = argv[i][10]	 ? argv[i] + 11
+					  : i + 1 < argc ? argv[++i]
+							 : NULL;
 
 			if (!dir)
 				return usage_error("--vdev-dir needs a folder", NULL);
@@ -94,9 +100,15 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 static const char *type_name(const struct qvmx_option *o)
 {
 	static const char *const names[] = {
-		[QVMX_OPT_FLAG] = "",	      [QVMX_OPT_STRING] = " TEXT",   [QVMX_OPT_NUMBER] = " NUMBER",
-		[QVMX_OPT_SIZE] = " SIZE",    [QVMX_OPT_ADDRESS] = " ADDRESS", [QVMX_OPT_BOOL] = " on|off",
-		[QVMX_OPT_CHOICE] = " ",      [QVMX_OPT_PATH] = " [<|>]PATH",  [QVMX_OPT_MAC] = " XX:XX:XX:XX:XX:XX",
+		[QVMX_OPT_FLAG] = "",
+		[QVMX_OPT_STRING] = " TEXT",
+		[QVMX_OPT_NUMBER] = " NUMBER",
+		[QVMX_OPT_SIZE] = " SIZE",
+		[QVMX_OPT_ADDRESS] = " ADDRESS",
+		[QVMX_OPT_BOOL] = " on|off",
+		[QVMX_OPT_CHOICE] = " ",
+		[QVMX_OPT_PATH] = " [<|>]PATH",
+		[QVMX_OPT_MAC] = " XX:XX:XX:XX:XX:XX",
 		[QVMX_OPT_SECONDS] = " SECONDS|forever",
 	};
 
@@ -114,11 +126,13 @@ static int help_vdev(struct vdev_types *types, const char *name)
 	}
 	const struct vdev_type *t = vdev_type_of(conf);
 
-	printf("vdev %s%s%s\nfrom %s\n\n", t->name, t->info ? ": " : "", t->info ? t->info->summary : "", t->path);
+	printf("vdev %s%s%s\nfrom %s\n\n", t->name, t->info ? ": " : "",
+	       t->info ? t->info->summary : "", t->path);
 	for (unsigned i = 0; i < conf->num_options; i++) {
 		const struct qvmx_option *o = &conf->options[i];
 
-		printf("  %s%s%s%s%s\n", o->name, type_name(o), o->type == QVMX_OPT_CHOICE ? o->choices : "",
+		printf("  %s%s%s%s%s\n", o->name, type_name(o),
+		       o->type == QVMX_OPT_CHOICE ? o->choices : "",
 		       o->flags & QVMX_OPTF_REQUIRED ? "  (required)" : "",
 		       o->flags & QVMX_OPTF_REPEAT ? "  (repeatable)" : "");
 		if (o->help)
@@ -173,8 +187,8 @@ static int list_variables(void)
 	bool built;
 
 	for (unsigned i = 0; (o = conf_variable(i, &context, &built)); i++)
-		printf("%-24s%-28s%-8s%s%s\n", o->name, type_name(o), context, o->help ? o->help : "",
-		       built ? "" : " (not built yet)");
+		printf("%-24s%-28s%-8s%s%s\n", o->name, type_name(o), context,
+		       o->help ? o->help : "", built ? "" : " (not built yet)");
 	return 0;
 }
 
@@ -211,11 +225,14 @@ static int run(struct conf *conf)
 
 static int configure(struct vdev_types *types, int argc, char **argv, int first_word)
 {
-	const struct conf_env env = { .ctx = types, .find_vdev = vdev_types_find, .vdev_name = vdev_types_name };
+	const struct conf_env env = { .ctx = types,
+				      .find_vdev = vdev_types_find,
+				      .vdev_name = vdev_types_name };
 	struct conf *conf = conf_new(&env);
 	int status = VM_STATUS_START_FAILED;
 
-	if (!conf || conf_read_words(conf, 1, argv + first_word, (unsigned)(argc - first_word)) || conf_parse(conf)) {
+	if (!conf || conf_read_words(conf, 1, argv + first_word, (unsigned)(argc - first_word)) ||
+	    conf_parse(conf)) {
 		log_write(LOG_SEV_FATAL, "out of memory");
 	} else if (conf->set_query.source) {
 		status = list_variables();

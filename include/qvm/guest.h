@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a vdev asks of the guest it serves: moving values between itself and the guest, interrupts, message
- * signalled interrupts, timers in guest time, the end of the VM.
- * All functions may be called on any thread; the stage in which each may be called is given with it.
- * Follows the documented QNX Hypervisor 8.0 vdev API.
+ * What a vdev asks of the guest it serves: moving values between itself and the guest, interrupts,
+ * message signalled interrupts, timers in guest time, the end of the VM. All functions may be
+ * called on any thread; the stage in which each may be called is given with it. Follows the
+ * documented QNX Hypervisor 8.0 vdev API.
  */
 #ifndef QVM_GUEST_H
 #define QVM_GUEST_H
@@ -18,15 +18,17 @@ typedef uint32_t guest_cpu_access_flags_t;
 #define GXF_NONE 0u
 
 /*
- * Read (write) data_len bytes from (to) nblks state blocks one after the other. Running stage. gcp may be NULL for
- * QST_MEMORY. QST_MEMORY reaches guest RAM (writes: not ROM) and nothing else.
- * Returns EOK; -1 when the guest must get an exception (see guest_cpu_to_vrs); EFAULT: outside guest RAM; ERANGE:
- * data_len is more than the blocks hold; EPERM: state of a vCPU that is not stopped; ENOTSUP: that type is not built.
+ * Read (write) data_len bytes from (to) nblks state blocks one after the other. Running stage. gcp
+ * may be NULL for QST_MEMORY. QST_MEMORY reaches guest RAM (writes: not ROM) and nothing else.
+ * Returns EOK; -1 when the guest must get an exception (see guest_cpu_to_vrs); EFAULT: outside
+ * guest RAM; ERANGE: data_len is more than the blocks hold; EPERM: state of a vCPU that is not
+ * stopped; ENOTSUP: that type is not built.
  */
-int guest_cpu_read(struct guest_cpu *gcp, guest_cpu_access_flags_t flags, const struct qvm_state_block *blk,
-		   unsigned nblks, void *data, size_t data_len);
-int guest_cpu_write(struct guest_cpu *gcp, guest_cpu_access_flags_t flags, const struct qvm_state_block *blk,
-		    unsigned nblks, const void *data, size_t data_len);
+int guest_cpu_read(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
+		   const struct qvm_state_block *blk, unsigned nblks, void *data, size_t data_len);
+int guest_cpu_write(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
+		    const struct qvm_state_block *blk, unsigned nblks, const void *data,
+		    size_t data_len);
 
 static inline vdev_ref_status_t guest_cpu_to_vrs(int errcode)
 {
@@ -39,8 +41,9 @@ static inline vdev_ref_status_t guest_cpu_to_vrs(int errcode)
 int guest_write_all_ones(struct guest_cpu *gcp, const struct qvm_state_block *blk);
 
 /*
- * Set one source of an interrupt line. The line is the OR of its sources. An edge is GIS_ON, then GIS_OFF. Running
- * stage; without a system call where the line does not change. Returns EOK, or EINVAL if gip has no controller.
+ * Set one source of an interrupt line. The line is the OR of its sources. An edge is GIS_ON, then
+ * GIS_OFF. Running stage; without a system call where the line does not change. Returns EOK, or
+ * EINVAL if gip has no controller.
  */
 errno_t guest_intr_signal(guest_intr_t *gip, guest_intr_state_t gis);
 
@@ -60,16 +63,17 @@ struct guest_timer_data {
 };
 
 /*
- * Make a timer. gcp must be NULL (timers of a vCPU are not built). data is handed to the factory's `timer`.
- * *resolutionp gets its frequency in Hz (1 000 000 000). Start-up stage. NULL on failure, errno in *resolutionp.
+ * Make a timer. gcp must be NULL (timers of a vCPU are not built). data is handed to the factory's
+ * `timer`. *resolutionp gets its frequency in Hz (1 000 000 000). Start-up stage. NULL on failure,
+ * errno in *resolutionp.
  */
-struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t *vdp, const void *data,
-				       uint64_t *resolutionp);
+struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t *vdp,
+				       const void *data, uint64_t *resolutionp);
 
 /*
- * Call the factory's `timer` once, incr units of the timer's resolution from now (tdp NULL) or from the last firing
- * (tdp: the data of that firing). incr 0 disarms. The callback runs on the VM's clock thread with gcp NULL.
- * Running stage. Returns EOK.
+ * Call the factory's `timer` once, incr units of the timer's resolution from now (tdp NULL) or from
+ * the last firing (tdp: the data of that firing). incr 0 disarms. The callback runs on the VM's
+ * clock thread with gcp NULL. Running stage. Returns EOK.
  */
 int guest_timer_notify(struct guest_timer *vtp, const struct guest_timer_data *tdp, uint64_t incr);
 

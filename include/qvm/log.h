@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages of a vdev to the VM's logger. Any thread, any stage. What a guest can cause must not fill a disk: messages
- * of one vdev are limited to ten a second, and what was left out is counted.
+ * Messages of a vdev to the VM's logger. Any thread, any stage. What a guest can cause must not
+ * fill a disk: messages of one vdev are limited to ten a second, and what was left out is counted.
  * Follows the documented QNX Hypervisor 8.0 vdev API (numbers ours).
  */
 #ifndef QVM_LOG_H

@@ -2,12 +2,13 @@
 /*
  * The heart of the vdev API: what a vdev is, how it registers, when it is called.
  *
- * A vdev is a shared object vdev-NAME.so with one static `struct vdev_factory` that a constructor hands to
- * vdev_register_factory(). The core then makes one vdev_t for each `vdev NAME` in the configuration. The start-up
- * stage (everything up to and including VDEV_CTRL_GUEST_CONFIGURED) runs on one thread; from then on vread, vwrite,
- * timer and control run on whatever thread the guest's action came from, several at once: lock with v_mtx
- * (VFF_MUTEX), which the core initialises and the vdev locks.
- * Follows the documented QNX Hypervisor 8.0 vdev API; numbers its documents do not give are ours and marked.
+ * A vdev is a shared object vdev-NAME.so with one static `struct vdev_factory` that a constructor
+ * hands to vdev_register_factory(). The core then makes one vdev_t for each `vdev NAME` in the
+ * configuration. The start-up stage (everything up to and including VDEV_CTRL_GUEST_CONFIGURED)
+ * runs on one thread; from then on vread, vwrite, timer and control run on whatever thread the
+ * guest's action came from, several at once: lock with v_mtx (VFF_MUTEX), which the core
+ * initialises and the vdev locks. Follows the documented QNX Hypervisor 8.0 vdev API; numbers its
+ * documents do not give are ours and marked.
  */
 #ifndef QVM_VDEV_CORE_H
 #define QVM_VDEV_CORE_H
@@ -23,11 +24,11 @@ struct vdev_factory;
 struct guest_timer_data;
 
 struct vdev_s {
-	void *v_device;			      /* the vdev's own state: extra_space bytes, zeroed */
+	void *v_device; /* the vdev's own state: extra_space bytes, zeroed */
 	const struct vdev_factory *v_factory;
-	struct qvm_state_block v_block;	      /* where it is in the guest */
-	guest_intr_t v_intr;		      /* its interrupt, if it has one */
-	pthread_mutex_t v_mtx;		      /* with VFF_MUTEX */
+	struct qvm_state_block v_block; /* where it is in the guest */
+	guest_intr_t v_intr;		/* its interrupt, if it has one */
+	pthread_mutex_t v_mtx;		/* with VFF_MUTEX */
 	struct qvm_sched_info v_sched;
 };
 
@@ -42,10 +43,11 @@ typedef enum vdev_ctrl_options {
 	VDEV_CTRL_GEN_ACPI = 5,
 	VDEV_CTRL_GEN_FDT = 6,
 	VDEV_CTRL_BUTTON = 7,
-	VDEV_CTRL_ASSIGN = 8,	       /* value ours */
-	VDEV_CTRL_GUEST_STARTING = 9,  /* value ours; arg: the boot vCPU's struct guest_cpu * */
-	VDEV_CTRL_PCI_BARS = 10,       /* value ours */
-	VDEV_CTRL_FIRST_OPTIDX = 0x100 /* value ours; + index in the option list, arg: the option's text */
+	VDEV_CTRL_ASSIGN = 8,	      /* value ours */
+	VDEV_CTRL_GUEST_STARTING = 9, /* value ours; arg: the boot vCPU's struct guest_cpu * */
+	VDEV_CTRL_PCI_BARS = 10,      /* value ours */
+	VDEV_CTRL_FIRST_OPTIDX =
+		0x100 /* value ours; + index in the option list, arg: the option's text */
 } vdev_ctrl_options_t;
 
 /* How the guest goes on after vread or vwrite. */
@@ -64,7 +66,8 @@ struct vdev_pic_functions {
 	unsigned pnum_mask; /* the pin number's bits in guest_intr.param */
 	int (*signal)(const guest_intr_t *intr, guest_intr_state_t state);
 	void (*notify)(const guest_intr_t *intr, guest_intr_notifications_t what);
-	/* Text after "NAME:" to param; returns the rest of the text, NULL if it is no line of this controller. */
+	/* Text after "NAME:" to param; returns the rest of the text, NULL if it is no line of this
+	 * controller. */
 	const char *(*parse)(guest_intr_t *intr, const char *text);
 	size_t (*string)(const guest_intr_t *intr, char *buf, size_t len);
 };
@@ -88,16 +91,20 @@ struct vdev_factory {
 	/* Required. Returns EOK or an errno. arg: see vdev_ctrl_options_t. */
 	int (*control)(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg);
 	/*
-	 * The guest reads (writes) the vdev: vopnd says where in the vdev (location = byte offset in its region),
-	 * oopnd where the value goes (comes from): move it with guest_cpu_write (guest_cpu_read). On the vCPU's
-	 * thread; must not block. NULL: the VM's `unsupported reference` rule.
+	 * The guest reads (writes) the vdev: vopnd says where in the vdev (location = byte offset
+	 * in its region), oopnd where the value goes (comes from): move it with guest_cpu_write
+	 * (guest_cpu_read). On the vCPU's thread; must not block. NULL: the VM's `unsupported
+	 * reference` rule.
 	 */
-	vdev_ref_status_t (*vread)(vdev_t *vdp, unsigned cookie, const struct qvm_state_block *vopnd,
+	vdev_ref_status_t (*vread)(vdev_t *vdp, unsigned cookie,
+				   const struct qvm_state_block *vopnd,
 				   const struct qvm_state_block *oopnd, struct guest_cpu *gcp);
-	vdev_ref_status_t (*vwrite)(vdev_t *vdp, unsigned cookie, const struct qvm_state_block *vopnd,
+	vdev_ref_status_t (*vwrite)(vdev_t *vdp, unsigned cookie,
+				    const struct qvm_state_block *vopnd,
 				    const struct qvm_state_block *oopnd, struct guest_cpu *gcp);
 	int (*pulse)(vdev_t *vdp, int8_t code);
-	void (*timer)(vdev_t *vdp, void *data, const struct guest_timer_data *tdp, struct guest_cpu *gcp);
+	void (*timer)(vdev_t *vdp, void *data, const struct guest_timer_data *tdp,
+		      struct guest_cpu *gcp);
 	const struct vdev_pic_functions *pic; /* interrupt controllers only */
 	const char *const *option_list;	      /* NULL-terminated; see QVM_OPTION_NO_ARG_PREFIX */
 	const char *name;		      /* NULL: from the file name */
@@ -110,11 +117,13 @@ struct vdev_factory {
 /* An option_list entry that begins with this takes no argument. */
 #define QVM_OPTION_NO_ARG_PREFIX "0"
 
-/* Interface version (high half) and size of the factory, so that a loader knows what it was handed (value ours). */
+/* Interface version (high half) and size of the factory, so that a loader knows what it was handed
+ * (value ours). */
 #define QVM_VDEV_ABI_VERSION 1u
 #define QVM_VDEV_ABI	     ((QVM_VDEV_ABI_VERSION << 16) | (unsigned)sizeof(struct vdev_factory))
 
-/* From the constructor of a shared object. factory has static lifetime; abi_version is QVM_VDEV_ABI. */
+/* From the constructor of a shared object. factory has static lifetime; abi_version is
+ * QVM_VDEV_ABI. */
 void vdev_register_factory(struct vdev_factory *factory, unsigned abi_version);
 
 /* Name and place for people, snprintf-like. After VDEV_CTRL_GUEST_CONFIGURED, any thread. */
@@ -124,7 +133,8 @@ typedef void *vdev_thread_create_func_t(void *arg);
 
 /*
  * A thread with a name (15 bytes are kept), all signals blocked. attr may be NULL. Any time from
- * VDEV_CTRL_OPTIONS_END on. Returns EOK or the errno of pthread_create. The vdev joins it in VDEV_CTRL_TERMINATE.
+ * VDEV_CTRL_OPTIONS_END on. Returns EOK or the errno of pthread_create. The vdev joins it in
+ * VDEV_CTRL_TERMINATE.
  */
 int vdev_thread_create(const vdev_t *vdp, const char *name, pthread_t *thread, pthread_attr_t *attr,
 		       vdev_thread_create_func_t *start_routine, void *arg);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The VirtIO helper: one call in vread and one in vwrite is a whole transport (PCI; memory mapped when the vdev has a
- * memory location). The core keeps the register file, negotiates features, freezes the queues, and tells the vdev what
- * concerns it. With served queues (x/queue.h) the vdev hears of nothing but its device configuration.
- * Follows the documented QNX Hypervisor 8.0 vdev API.
+ * The VirtIO helper: one call in vread and one in vwrite is a whole transport (PCI; memory mapped
+ * when the vdev has a memory location). The core keeps the register file, negotiates features,
+ * freezes the queues, and tells the vdev what concerns it. With served queues (x/queue.h) the vdev
+ * hears of nothing but its device configuration. Follows the documented QNX Hypervisor 8.0 vdev
+ * API.
  */
 #ifndef QVM_VIO_H
 #define QVM_VIO_H
@@ -20,12 +21,13 @@ extern "C" {
 enum vio_version { VIOVER_LEGACY = 0, VIOVER_100 = 100 };
 
 struct vio_description {
-	uint16_t device_type;	 /* VirtIO device id */
-	uint16_t vendor_id;	 /* PCI subsystem vendor, 0: VIO_VENDOR_ID */
-	unsigned pci_class;	 /* class << 16 | subclass << 8 | interface */
+	uint16_t device_type; /* VirtIO device id */
+	uint16_t vendor_id;   /* PCI subsystem vendor, 0: VIO_VENDOR_ID */
+	unsigned pci_class;   /* class << 16 | subclass << 8 | interface */
 	unsigned num_queues;
 	unsigned device_config_size; /* bytes */
-	/* Device features (word 0: bits 0-31 ...). VERSION_1, INDIRECT_DESC and EVENT_IDX are the core's. */
+	/* Device features (word 0: bits 0-31 ...). VERSION_1, INDIRECT_DESC and EVENT_IDX are the
+	 * core's. */
 	uint32_t device_features[VIO_MAX_FEATURE_WORDS];
 };
 
@@ -43,7 +45,8 @@ struct vio_state {
 	uint32_t driver_features[VIO_MAX_FEATURE_WORDS]; /* as accepted at FEATURES_OK */
 };
 
-/* Once in VDEV_CTRL_OPTIONS_END; then vio_init_queue for each queue. desc is copied. Errors end the start. */
+/* Once in VDEV_CTRL_OPTIONS_END; then vio_init_queue for each queue. desc is copied. Errors end the
+ * start. */
 void vio_init(vdev_t *vdp, enum vio_version version, const struct vio_description *desc,
 	      struct vio_state *vsp);
 
@@ -51,12 +54,13 @@ void vio_init(vdev_t *vdp, enum vio_version version, const struct vio_descriptio
 void vio_init_queue(struct vio_state *vsp, unsigned idx, unsigned size);
 
 /* What vio_read and vio_write return: class | detail. */
-#define VIOREF_NOP	  0x00000u
-#define VIOREF_NOTIFY	  0x10000u /* detail: queue that the driver kicked */
-#define VIOREF_ENABLED	  0x20000u /* detail: queue that was enabled */
-#define VIOREF_RESET	  0x30000u /* the driver resets: stop, then call vio_reset */
-#define VIOREF_STATUS	  0x40000u /* detail: status bits newly set */
-#define VIOREF_DEVCFG	  0x50000u /* detail: offset in the device configuration; offset + width is inside */
+#define VIOREF_NOP     0x00000u
+#define VIOREF_NOTIFY  0x10000u /* detail: queue that the driver kicked */
+#define VIOREF_ENABLED 0x20000u /* detail: queue that was enabled */
+#define VIOREF_RESET   0x30000u /* the driver resets: stop, then call vio_reset */
+#define VIOREF_STATUS  0x40000u /* detail: status bits newly set */
+#define VIOREF_DEVCFG \
+	0x50000u /* detail: offset in the device configuration; offset + width is inside */
 #define VIOREF_BUS_ERROR  0x60000u
 #define VIOREF_ERRNO	  0x70000u /* detail: errno */
 #define VIOREF_CLASS_MASK 0xf0000u
@@ -70,7 +74,8 @@ unsigned vio_write(struct vio_state *vsp, unsigned cookie, const struct qvm_stat
 /* After VIOREF_RESET, when the vdev no longer touches its queues. */
 void vio_reset(struct vio_state *vsp);
 
-/* After VIOREF_STATUS with DRIVER_OK: make qinfo[].pvq. Returns EOK or an errno (the device then needs a reset). */
+/* After VIOREF_STATUS with DRIVER_OK: make qinfo[].pvq. Returns EOK or an errno (the device then
+ * needs a reset). */
 int vio_setup_queues(struct vio_state *vsp);
 
 /* In VDEV_CTRL_PCI_BARS. Returns EOK or an errno. */

@@ -18,8 +18,8 @@ struct bus_table {
 
 struct bus {
 	_Atomic(struct bus_table *) table;
-	_Atomic uint64_t epoch;	     /* grows with each replacement; starts at 1 */
-	pthread_mutex_t lock;	     /* writers, the list of readers, the retired tables */
+	_Atomic uint64_t epoch; /* grows with each replacement; starts at 1 */
+	pthread_mutex_t lock;	/* writers, the list of readers, the retired tables */
 	struct bus_reader *readers;
 	struct bus_table *retired;
 };
@@ -79,8 +79,9 @@ void bus_reader_remove(struct bus *bus, struct bus_reader *reader)
 }
 
 /*
- * Free the retired tables that no reader can hold: a reader that is inside published the epoch which it saw before it
- * loaded the table pointer, so it cannot hold a table that was replaced in an earlier epoch.
+ * Free the retired tables that no reader can hold: a reader that is inside published the epoch
+ * which it saw before it loaded the table pointer, so it cannot hold a table that was replaced in
+ * an earlier epoch.
  */
 static void bus_reclaim(struct bus *bus)
 {
@@ -132,12 +133,13 @@ int bus_region_replace(struct bus *bus, const struct bus_region *old, const stru
 	for (unsigned i = 0; i < total; i++) {
 		const struct bus_region *r = &from->regions[i];
 
-		if (!found && r->space == old->space && r->start == old->start && r->len == old->len &&
-		    r->opaque == old->opaque) {
+		if (!found && r->space == old->space && r->start == old->start &&
+		    r->len == old->len && r->opaque == old->opaque) {
 			found = true;
 			continue;
 		}
-		if (new && r->space == new->space && range_overlaps(r->start, r->len, new->start, new->len)) {
+		if (new && r->space == new->space &&
+		    range_overlaps(r->start, r->len, new->start, new->len)) {
 			if (ret_other)
 				*ret_other = r->owner;
 			rc = -EEXIST;
@@ -171,7 +173,8 @@ out:
 	return rc;
 }
 
-static const struct bus_region *bus_find(const struct bus_table *t, enum engine_space space, uint64_t addr)
+static const struct bus_region *bus_find(const struct bus_table *t, enum engine_space space,
+					 uint64_t addr)
 {
 	unsigned lo = t->first[space], hi = lo + t->num[space];
 

@@ -2,10 +2,11 @@
 /*
  * Trap dispatch: from the address of an access to the region that answers it.
  *
- * The regions of a space are a sorted, immutable array, published by pointer: bus_dispatch takes no lock and costs a
- * binary search. Changes (a PCI BAR moves) copy the array under a writers' lock; the old one is freed once every reader
- * has left the dispatch in which it may have seen it. A writer never waits for readers, so it may itself run inside a
- * handler. No lock is held while a handler runs.
+ * The regions of a space are a sorted, immutable array, published by pointer: bus_dispatch takes no
+ * lock and costs a binary search. Changes (a PCI BAR moves) copy the array under a writers' lock;
+ * the old one is freed once every reader has left the dispatch in which it may have seen it. A
+ * writer never waits for readers, so it may itself run inside a handler. No lock is held while a
+ * handler runs.
  */
 #ifndef BUS_BUS_H
 #define BUS_BUS_H
@@ -31,10 +32,10 @@ enum bus_result {
 struct bus_access {
 	enum engine_space space;
 	bool write;
-	unsigned len;	 /* bytes */
-	uint64_t addr;	 /* guest-physical address or port */
-	uint64_t offset; /* addr - start of the region */
-	void *data;	 /* len bytes, little endian */
+	unsigned len;	       /* bytes */
+	uint64_t addr;	       /* guest-physical address or port */
+	uint64_t offset;       /* addr - start of the region */
+	void *data;	       /* len bytes, little endian */
 	struct guest_cpu *gcp; /* NULL on the bench */
 };
 
@@ -63,8 +64,9 @@ void bus_reader_add(struct bus *bus, struct bus_reader *reader);
 void bus_reader_remove(struct bus *bus, struct bus_reader *reader);
 
 /*
- * Replace: take away the region at old (NULL: none) and add new (NULL: none), as one step. Any thread, handlers too.
- * -EEXIST: new overlaps a region, which *ret_other (may be NULL) names; nothing has changed. -ENOENT: no such old.
+ * Replace: take away the region at old (NULL: none) and add new (NULL: none), as one step. Any
+ * thread, handlers too. -EEXIST: new overlaps a region, which *ret_other (may be NULL) names;
+ * nothing has changed. -ENOENT: no such old.
  */
 int bus_region_replace(struct bus *bus, const struct bus_region *old, const struct bus_region *new,
 		       const char **ret_other) MUST_CHECK;
@@ -72,7 +74,8 @@ int bus_region_replace(struct bus *bus, const struct bus_region *old, const stru
 /* Find the region and run its handler. acc->offset is filled in. */
 enum bus_result bus_dispatch(struct bus *bus, struct bus_reader *reader, struct bus_access *acc);
 
-/* The number of regions and one of them (for listings and tests); 0-based, sorted by space and start. */
+/* The number of regions and one of them (for listings and tests); 0-based, sorted by space and
+ * start. */
 unsigned bus_region_list(struct bus *bus, struct bus_region *ret_regions, unsigned max);
 
 #endif

@@ -31,7 +31,8 @@ static struct bus_region region(uint64_t start, uint64_t len, unsigned cookie)
 				    .owner = "one" };
 }
 
-static enum bus_result get(struct bus *bus, struct bus_reader *r, uint64_t addr, unsigned len, uint64_t *ret)
+static enum bus_result get(struct bus *bus, struct bus_reader *r, uint64_t addr, unsigned len,
+			   uint64_t *ret)
 {
 	struct bus_access acc = { .space = ENGINE_MEM, .len = len, .addr = addr, .data = ret };
 
@@ -192,7 +193,8 @@ static void *move_many(void *arg)
 	return NULL;
 }
 
-/* Two threads move regions out of their handlers while both dispatch: no deadlock, no table freed too early. */
+/* Two threads move regions out of their handlers while both dispatch: no deadlock, no table freed
+ * too early. */
 static void test_moves_from_handlers(void **state)
 {
 	struct bus *bus;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs vCPUs, as one table of operations: KVM (engine/kvm), or the bench that has no CPU and whose accesses come
- * from a test (engine/bench). Everything above speaks to this table only.
+ * What runs vCPUs, as one table of operations: KVM (engine/kvm), or the bench that has no CPU and
+ * whose accesses come from a test (engine/bench). Everything above speaks to this table only.
  *
- * Made and freed by src/vm (or a test). memory_set, irqchip_set, vcpu_create and boot run before the guest starts, on
- * one thread; the others on any thread. Functions return 0 or a negative errno.
+ * Made and freed by src/vm (or a test). memory_set, irqchip_set, vcpu_create and boot run before
+ * the guest starts, on one thread; the others on any thread. Functions return 0 or a negative
+ * errno.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -15,7 +16,8 @@
 
 enum engine_space { ENGINE_MEM, ENGINE_IO, ENGINE_NUM_SPACES };
 
-/* One access of a vCPU that nothing in the engine answered. data: len bytes, in the guest's byte order. */
+/* One access of a vCPU that nothing in the engine answered. data: len bytes, in the guest's byte
+ * order. */
 struct engine_access {
 	enum engine_space space;
 	bool write;
@@ -34,17 +36,19 @@ struct guest_cpu {
 };
 
 enum engine_end {
-	ENGINE_END_STOPPED,	 /* vcpu_kick after `stop` was set by the caller */
-	ENGINE_END_SHUTDOWN,	 /* triple fault */
-	ENGINE_END_UNSUPPORTED,	 /* engine_host.unsupported returned false */
-	ENGINE_END_ERROR	 /* the engine failed */
+	ENGINE_END_STOPPED,	/* vcpu_kick after `stop` was set by the caller */
+	ENGINE_END_SHUTDOWN,	/* triple fault */
+	ENGINE_END_UNSUPPORTED, /* engine_host.unsupported returned false */
+	ENGINE_END_ERROR	/* the engine failed */
 };
 
 /* What the engine asks of its owner; called on the vCPU's thread. */
 struct engine_host {
-	/* Answer the access (fill data of a read). True: the guest gets an exception in its place. */
+	/* Answer the access (fill data of a read). True: the guest gets an exception in its place.
+	 */
 	bool (*access)(void *ctx, struct guest_cpu *gcp, struct engine_access *acc);
-	/* An instruction that cannot be emulated. True: the guest gets an undefined instruction exception. */
+	/* An instruction that cannot be emulated. True: the guest gets an undefined instruction
+	 * exception. */
 	bool (*unsupported)(void *ctx, struct guest_cpu *gcp, const char *why);
 	/* Asked between entries: true ends vcpu_run with ENGINE_END_STOPPED. */
 	bool (*must_stop)(void *ctx, struct guest_cpu *gcp);
@@ -65,7 +69,8 @@ struct engine_boot {
 	uint64_t cs_base; /* real mode */
 };
 
-/* A route of the interrupt routing table: GSI to message. Pins of the platform chips are the engine's own. */
+/* A route of the interrupt routing table: GSI to message. Pins of the platform chips are the
+ * engine's own. */
 struct engine_msi_route {
 	uint32_t gsi;
 	uint32_t data;
@@ -74,18 +79,25 @@ struct engine_msi_route {
 
 struct engine_ops {
 	const char *name;
-	/* Back guest-physical [gpa, gpa + len) with hva; len and both addresses are multiples of 4 KiB. */
-	int (*memory_set)(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva, bool readonly);
+	/* Back guest-physical [gpa, gpa + len) with hva; len and both addresses are multiples of 4
+	 * KiB. */
+	int (*memory_set)(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva,
+			  bool readonly);
 	int (*irqchip_set)(struct engine *e, enum engine_irqchip chip, bool pit);
-	int (*vcpu_create)(struct engine *e, unsigned index, unsigned num_cpus, struct guest_cpu **ret_cpu);
+	int (*vcpu_create)(struct engine *e, unsigned index, unsigned num_cpus,
+			   struct guest_cpu **ret_cpu);
 	void (*vcpu_destroy)(struct guest_cpu *gcp); /* its vcpu_run has ended */
 	int (*vcpu_boot)(struct guest_cpu *gcp, const struct engine_boot *boot);
-	/* Run until it ends. On its own thread. *ret_why: text for people that lasts as long as the vCPU, or NULL. */
-	enum engine_end (*vcpu_run)(struct guest_cpu *gcp, const struct engine_host *host, const char **ret_why);
+	/* Run until it ends. On its own thread. *ret_why: text for people that lasts as long as the
+	 * vCPU, or NULL. */
+	enum engine_end (*vcpu_run)(struct guest_cpu *gcp, const struct engine_host *host,
+				    const char **ret_why);
 	/* Make vcpu_run ask must_stop soon. Any thread. */
 	void (*vcpu_kick)(struct guest_cpu *gcp);
-	/* Writes of the guest to [addr, addr + len) signal fd, without an exit where the engine can. */
-	int (*notify_set)(struct engine *e, enum engine_space space, uint64_t addr, unsigned len, int fd, bool on);
+	/* Writes of the guest to [addr, addr + len) signal fd, without an exit where the engine
+	 * can. */
+	int (*notify_set)(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
+			  int fd, bool on);
 	int (*line_set)(struct engine *e, unsigned gsi, bool level);
 	/* Replace all message routes. */
 	int (*routes_set)(struct engine *e, const struct engine_msi_route *routes, unsigned num);

@@ -35,7 +35,8 @@ int memory_create(const struct memory_region *regions, unsigned num, struct memo
 			rc = -EINVAL;
 			goto fail;
 		}
-		struct memory_region *last = &mem->regions[mem->num_regions - (mem->num_regions > 0)];
+		struct memory_region *last =
+			&mem->regions[mem->num_regions - (mem->num_regions > 0)];
 
 		if (mem->num_regions && last->gpa + last->len == regions[i].gpa &&
 		    last->rom == regions[i].rom) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's RAM and ROM: one reservation (PROT_NONE) that spans guest-physical space, congruent to 2 MiB, with the
- * regions mapped into it, so that guest-physical to host is base + address plus one check.
+ * The guest's RAM and ROM: one reservation (PROT_NONE) that spans guest-physical space, congruent
+ * to 2 MiB, with the regions mapped into it, so that guest-physical to host is base + address plus
+ * one check.
  *
- * Regions are added before the guest starts, on one thread; translation is read-only and may run on any thread.
- * The memory goes away with memory_destroy, when nobody can hold a pointer any more.
+ * Regions are added before the guest starts, on one thread; translation is read-only and may run on
+ * any thread. The memory goes away with memory_destroy, when nobody can hold a pointer any more.
  */
 #ifndef ENGINE_MEMORY_H
 #define ENGINE_MEMORY_H
@@ -17,7 +18,8 @@ struct engine;
 
 enum { MEMORY_MAX_REGIONS = 64 };
 
-/* Guest-physical memory ends here at the latest: what a process can reserve of its own address space. */
+/* Guest-physical memory ends here at the latest: what a process can reserve of its own address
+ * space. */
 #define MEMORY_MAX_END (UINT64_C(1) << 46)
 
 struct memory_region {
@@ -29,20 +31,22 @@ struct memory {
 	uint8_t *base; /* host address of guest-physical 0 */
 	uint64_t span; /* bytes reserved */
 	unsigned num_regions;
-	struct memory_region regions[MEMORY_MAX_REGIONS]; /* sorted, adjacent regions of one kind joined */
+	struct memory_region
+		regions[MEMORY_MAX_REGIONS]; /* sorted, adjacent regions of one kind joined */
 };
 
-/* regions: sorted, not overlapping. Gives zeroed memory. -ENOMEM: the host has not enough; -ENOSPC: too many;
- * -EINVAL: memory above MEMORY_MAX_END. */
-int memory_create(const struct memory_region *regions, unsigned num, struct memory **ret_mem) MUST_CHECK;
+/* regions: sorted, not overlapping. Gives zeroed memory. -ENOMEM: the host has not enough; -ENOSPC:
+ * too many; -EINVAL: memory above MEMORY_MAX_END. */
+int memory_create(const struct memory_region *regions, unsigned num,
+		  struct memory **ret_mem) MUST_CHECK;
 void memory_destroy(struct memory *mem);
 
 /* Give every region to the engine. */
 int memory_attach(const struct memory *mem, struct engine *engine) MUST_CHECK;
 
 /*
- * Host address of [gpa, gpa + len), or NULL if that is not wholly inside one region (for_write: RAM). len 0 gives NULL.
- * The one place where a guest address becomes a pointer.
+ * Host address of [gpa, gpa + len), or NULL if that is not wholly inside one region (for_write:
+ * RAM). len 0 gives NULL. The one place where a guest address becomes a pointer.
  */
 void *memory_translate(const struct memory *mem, uint64_t gpa, uint64_t len, bool for_write);
 

@@ -70,7 +70,8 @@ int irq_vector_create(struct irq *irq, struct irq_vector *ret_vector)
 		i++;
 	if (i < IRQ_MAX_VECTORS) {
 		irq->used[i / 8] |= (uint8_t)(1u << (i % 8));
-		*ret_vector = (struct irq_vector){ .fd = fd, .gsi = irq->engine->first_msi_gsi + i };
+		*ret_vector =
+			(struct irq_vector){ .fd = fd, .gsi = irq->engine->first_msi_gsi + i };
 		rc = 0;
 	}
 	pthread_mutex_unlock(&irq->lock);
@@ -87,7 +88,7 @@ void irq_vector_destroy(struct irq *irq, struct irq_vector *vector)
 	pthread_mutex_lock(&irq->lock);
 	unsigned i = vector->gsi - irq->engine->first_msi_gsi;
 
-	irq->used[i / 8] &= (uint8_t)~(1u << (i % 8));
+	irq->used[i / 8] &= (uint8_t) ~(1u << (i % 8));
 	pthread_mutex_unlock(&irq->lock);
 	close(vector->fd);
 	vector->fd = -1;
@@ -162,8 +163,8 @@ void irq_vector_clear(struct irq_vector *vector)
 		(void)!read(vector->fd, &count, sizeof(count));
 }
 
-int irq_line_create(struct irq *irq, int (*set)(void *opaque, unsigned pin, bool level), void *opaque,
-		    unsigned pin, struct irq_line **ret_line)
+int irq_line_create(struct irq *irq, int (*set)(void *opaque, unsigned pin, bool level),
+		    void *opaque, unsigned pin, struct irq_line **ret_line)
 {
 	struct irq_line *line = calloc(1, sizeof(*line));
 

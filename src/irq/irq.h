@@ -2,10 +2,11 @@
 /*
  * Interrupt lines and messages.
  *
- * A message vector (struct irq_vector) is an eventfd that raises a message: signalling it is one write, on any thread.
- * While it is masked the eventfd is detached and counts, which is its pending bit; attaching delivers what was counted.
- * This module owns the engine's routing table. Vectors are changed by one thread at a time (their owner locks).
- * Lines are wired ORs: a level for each source; only changes of the OR reach the controller.
+ * A message vector (struct irq_vector) is an eventfd that raises a message: signalling it is one
+ * write, on any thread. While it is masked the eventfd is detached and counts, which is its pending
+ * bit; attaching delivers what was counted. This module owns the engine's routing table. Vectors
+ * are changed by one thread at a time (their owner locks). Lines are wired ORs: a level for each
+ * source; only changes of the OR reach the controller.
  */
 #ifndef IRQ_IRQ_H
 #define IRQ_IRQ_H
@@ -48,12 +49,12 @@ bool irq_vector_pending(const struct irq_vector *vector);
 void irq_vector_clear(struct irq_vector *vector);
 
 /*
- * Lines. `set` is called with the OR's new level, without any lock of the caller's being needed; calls for one line are
- * ordered. A line has up to IRQ_MAX_LINE_SOURCES sources.
+ * Lines. `set` is called with the OR's new level, without any lock of the caller's being needed;
+ * calls for one line are ordered. A line has up to IRQ_MAX_LINE_SOURCES sources.
  */
 struct irq_line;
-int irq_line_create(struct irq *irq, int (*set)(void *opaque, unsigned pin, bool level), void *opaque,
-		    unsigned pin, struct irq_line **ret_line) MUST_CHECK;
+int irq_line_create(struct irq *irq, int (*set)(void *opaque, unsigned pin, bool level),
+		    void *opaque, unsigned pin, struct irq_line **ret_line) MUST_CHECK;
 int irq_line_source_add(struct irq_line *line, unsigned *ret_source) MUST_CHECK;
 int irq_line_set(struct irq_line *line, unsigned source, bool level);
 

@@ -64,11 +64,13 @@ int plan_region_add(struct plan *plan, const struct plan_region *region)
 			continue;
 		if (range_overlaps(r->start, r->len, region->start, region->len)) {
 			uint64_t first = MAX(r->start, region->start);
-			uint64_t last = MIN(r->start + (r->len - 1), region->start + (region->len - 1));
+			uint64_t last =
+				MIN(r->start + (r->len - 1), region->start + (region->len - 1));
 
 			conf_error(plan->conf, &region->pos,
 				   "%s overlaps %s: both have the %s 0x%" PRIx64 " to 0x%" PRIx64,
-				   region->owner, r->owner, plan_space_name(region->space), first, last);
+				   region->owner, r->owner, plan_space_name(region->space), first,
+				   last);
 			plan_note_other(plan, &r->pos, r->owner);
 			return -EEXIST;
 		}
@@ -98,8 +100,8 @@ int plan_intr_add(struct plan *plan, const struct plan_intr *intr)
 
 		if (other->line != intr->line || strcmp(other->pic, intr->pic) != 0)
 			continue;
-		conf_error(plan->conf, &intr->pos, "interrupt %s:%u of %s is already that of %s", intr->pic,
-			   intr->line, intr->owner, other->owner);
+		conf_error(plan->conf, &intr->pos, "interrupt %s:%u of %s is already that of %s",
+			   intr->pic, intr->line, intr->owner, other->owner);
 		plan_note_other(plan, &other->pos, other->owner);
 		return -EEXIST;
 	}
@@ -135,12 +137,14 @@ int plan_memory_add(struct plan *plan)
 		};
 
 		if (r.start % CONF_PAGE) {
-			conf_error(plan->conf, &m->pos, "%s starts at 0x%" PRIx64
-				   ", which is no multiple of 4 KiB", r.owner, r.start);
+			conf_error(plan->conf, &m->pos,
+				   "%s starts at 0x%" PRIx64 ", which is no multiple of 4 KiB",
+				   r.owner, r.start);
 			continue;
 		}
 		if (!range_inside(r.start, r.len, 0, PLAN_MEMORY_END)) {
-			conf_error(plan->conf, &m->pos, "%s ends above 64 TiB of guest-physical memory", r.owner);
+			conf_error(plan->conf, &m->pos,
+				   "%s ends above 64 TiB of guest-physical memory", r.owner);
 			continue;
 		}
 		if (plan_region_add(plan, &r) == -ENOMEM)
@@ -174,12 +178,15 @@ void plan_print(const struct plan *plan, struct strbuf *out)
 		const struct plan_region *r = &plan->regions[i];
 
 		if ((int)r->space != space)
-			strbuf_add_text(out, r->space == PLAN_IO ? "\nPorts\n" : "Guest-physical memory\n");
+			strbuf_add_text(out, r->space == PLAN_IO ? "\nPorts\n"
+								 : "Guest-physical memory\n");
 		space = (int)r->space;
 		if (r->space == PLAN_IO)
-			strbuf_printf(out, "  %04" PRIx64 "-%04" PRIx64, r->start, r->start + (r->len - 1));
+			strbuf_printf(out, "  %04" PRIx64 "-%04" PRIx64, r->start,
+				      r->start + (r->len - 1));
 		else
-			strbuf_printf(out, "  %012" PRIx64 "-%012" PRIx64, r->start, r->start + (r->len - 1));
+			strbuf_printf(out, "  %012" PRIx64 "-%012" PRIx64, r->start,
+				      r->start + (r->len - 1));
 		strbuf_printf(out, "  %-5s  %s", kind_names[r->kind], r->owner);
 		plan_print_pos(plan, &r->pos, out);
 	}

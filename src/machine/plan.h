@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The plan of a VM: who owns which guest-physical addresses, ports and interrupt lines, before anything exists.
- * Overlaps and double use become diagnostics of the configuration that name both owners.
+ * The plan of a VM: who owns which guest-physical addresses, ports and interrupt lines, before
+ * anything exists. Overlaps and double use become diagnostics of the configuration that name both
+ * owners.
  *
- * Made in the start-up stage on one thread from a parsed `struct conf`, which outlives it. Owner texts are copied.
+ * Made in the start-up stage on one thread from a parsed `struct conf`, which outlives it. Owner
+ * texts are copied.
  */
 #ifndef MACHINE_PLAN_H
 #define MACHINE_PLAN_H
@@ -52,13 +54,15 @@ struct plan {
 int plan_create(struct conf *conf, struct plan **ret_plan) MUST_CHECK;
 void plan_free(struct plan *plan);
 
-/* -EEXIST: it overlaps another; the error has been recorded. -EINVAL: it wraps; likewise. -ENOMEM. */
+/* -EEXIST: it overlaps another; the error has been recorded. -EINVAL: it wraps; likewise. -ENOMEM.
+ */
 int plan_region_add(struct plan *plan, const struct plan_region *region) MUST_CHECK;
 
 /* -EEXIST: the line has an owner; the error has been recorded. -ENOMEM. */
 int plan_intr_add(struct plan *plan, const struct plan_intr *intr) MUST_CHECK;
 
-/* The fixed places of this architecture, then the `ram` and `rom` of the configuration. Mistakes are recorded. */
+/* The fixed places of this architecture, then the `ram` and `rom` of the configuration. Mistakes
+ * are recorded. */
 int plan_fixed_add(struct plan *plan) MUST_CHECK;
 int plan_memory_add(struct plan *plan) MUST_CHECK;
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The layouts that shared objects were built against: they change with QVM_VDEV_ABI_VERSION only. LP64, both architectures. */
+/* The layouts that shared objects were built against: they change with QVM_VDEV_ABI_VERSION only.
+ * LP64, both architectures. */
 #include "vdev/api.h"
 
 #include <stddef.h>
 
-#define SIZE(type, bytes)	  _Static_assert(sizeof(type) == (bytes), "size of " #type)
-#define OFFSET(type, field, bytes) _Static_assert(offsetof(type, field) == (bytes), "offset of " #type "." #field)
+#define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "size of " #type)
+#define OFFSET(type, field, bytes) \
+	_Static_assert(offsetof(type, field) == (bytes), "offset of " #type "." #field)
 
 SIZE(struct qvm_state_block, 32);
 OFFSET(struct qvm_state_block, location, 0);

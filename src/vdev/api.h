@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every public header, with its functions visible to shared objects. The files that define such functions include
- * this; nothing else in the program is exported.
+ * Every public header, with its functions visible to shared objects. The files that define such
+ * functions include this; nothing else in the program is exported.
  */
 #ifndef VDEV_API_H
 #define VDEV_API_H

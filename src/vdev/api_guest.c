@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The public API over bus, memory, interrupts: guest.h, gasp.h, log.h, x/conf.h, x/model.h, x/acpi.h, x/region.h. */
+/* The public API over bus, memory, interrupts: guest.h, gasp.h, log.h, x/conf.h, x/model.h,
+ * x/acpi.h, x/region.h. */
 #include "vdev/api.h"
 
 #include <errno.h>
@@ -58,14 +59,17 @@ enum bus_result vdev_access(void *opaque, unsigned cookie, struct bus_access *ac
 			log_write(LOG_SEV_FATAL, "%s ends the VM", vi->label);
 		return BUS_TERMINATE;
 	default:
-		log_write(LOG_SEV_FATAL, "%s fails on %s at offset 0x%llx: %s", vi->label, acc->write ? "a write" : "a read", (unsigned long long)acc->offset,
-			  status > VRS_ERRNO ? strerror((int)status - (int)VRS_ERRNO) : "unknown status");
+		log_write(LOG_SEV_FATAL, "%s fails on %s at offset 0x%llx: %s", vi->label,
+			  acc->write ? "a write" : "a read", (unsigned long long)acc->offset,
+			  status > VRS_ERRNO ? strerror((int)status - (int)VRS_ERRNO)
+					     : "unknown status");
 		return BUS_ERROR;
 	}
 }
 
 /* Copy between the blocks, taken as one string of bytes, and data. */
-static int blocks_copy(const struct qvm_state_block *blk, unsigned nblks, uint8_t *data, size_t len, bool to_blocks)
+static int blocks_copy(const struct qvm_state_block *blk, unsigned nblks, uint8_t *data, size_t len,
+		       bool to_blocks)
 {
 	struct vdev_host *host = vdev_host_current();
 
@@ -101,15 +105,16 @@ static int blocks_copy(const struct qvm_state_block *blk, unsigned nblks, uint8_
 	return len ? ERANGE : EOK;
 }
 
-int guest_cpu_read(struct guest_cpu *gcp, guest_cpu_access_flags_t flags, const struct qvm_state_block *blk,
-		   unsigned nblks, void *data, size_t data_len)
+int guest_cpu_read(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
+		   const struct qvm_state_block *blk, unsigned nblks, void *data, size_t data_len)
 {
 	(void)gcp, (void)flags;
 	return blocks_copy(blk, nblks, data, data_len, false);
 }
 
-int guest_cpu_write(struct guest_cpu *gcp, guest_cpu_access_flags_t flags, const struct qvm_state_block *blk,
-		    unsigned nblks, const void *data, size_t data_len)
+int guest_cpu_write(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
+		    const struct qvm_state_block *blk, unsigned nblks, const void *data,
+		    size_t data_len)
 {
 	(void)gcp, (void)flags;
 	return blocks_copy(blk, nblks, (uint8_t *)(uintptr_t)data, data_len, true);
@@ -206,8 +211,9 @@ int gasp_unmap(void *va, size_t len, int flush)
 
 static enum log_severity severity_of(unsigned severity)
 {
-	static const enum log_severity table[] = { LOG_SEV_FATAL, LOG_SEV_INTERNAL, LOG_SEV_ERROR, LOG_SEV_WARN,
-						   LOG_SEV_INFO,  LOG_SEV_DEBUG,	 LOG_SEV_VERBOSE };
+	static const enum log_severity table[] = { LOG_SEV_FATAL,  LOG_SEV_INTERNAL, LOG_SEV_ERROR,
+						   LOG_SEV_WARN,   LOG_SEV_INFO,     LOG_SEV_DEBUG,
+						   LOG_SEV_VERBOSE };
 
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++)
 		if (severity & (1u << i))
@@ -242,17 +248,20 @@ void vdev_logf(unsigned severity, const vdev_t *vdp, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	const struct log_sink sink = { .mask = vi ? vi->conf->log.mask : 0,
-				       .dest = vi ? (enum log_dest)vi->conf->log.dest : LOG_TO_NONE };
+				       .dest = vi ? (enum log_dest)vi->conf->log.dest
+						  : LOG_TO_NONE };
 
-	log_to(vi && vi->conf->log.given ? &sink : NULL, severity_of(severity), "%s: %s", vi ? vi->label : "vdev",
-	       text);
+	log_to(vi && vi->conf->log.given ? &sink : NULL, severity_of(severity), "%s: %s",
+	       vi ? vi->label : "vdev", text);
 }
 
 int vdev_string(char *buf, size_t count, const vdev_t *vdp)
 {
 	const struct qvm_state_block *b = &vdp->v_block;
 	static const char *const spaces[] = { "mem:", "io:", "pci:" };
-	const char *space = b->qst_type == QST_PCI ? spaces[2] : b->qst_type == QST_X86_IO ? spaces[1] : spaces[0];
+	const char *space = b->qst_type == QST_PCI	? spaces[2]
+			    : b->qst_type == QST_X86_IO ? spaces[1]
+							: spaces[0];
 
 	if (b->location == QSL_NO_LOCATION)
 		return snprintf(buf, count, "%s", vdev_instance_of(vdp)->label);
@@ -287,7 +296,8 @@ int vdev_thread_create(const vdev_t *vdp, const char *name, pthread_t *thread, p
 		return ENOMEM;
 	start->run = start_routine;
 	start->arg = arg;
-	snprintf(start->name, sizeof(start->name), "%s", name ? name : vdev_instance_of(vdp)->type->name);
+	snprintf(start->name, sizeof(start->name), "%s",
+		 name ? name : vdev_instance_of(vdp)->type->name);
 	int rc = pthread_create(thread, attr, thread_named, start);
 
 	if (rc)
@@ -340,8 +350,9 @@ int qvmx_model_use(vdev_t *vdp, enum qvmx_chip chip)
 	switch (chip) {
 	case QVMX_CHIP_IOAPIC:
 		if (at != ADDRESS_IOAPIC)
-			return qvmx_refuse(vdp, "KVM's model lies at 0x%llx; another place is not built yet",
-					   ADDRESS_IOAPIC);
+			return qvmx_refuse(
+				vdp, "KVM's model lies at 0x%llx; another place is not built yet",
+				ADDRESS_IOAPIC);
 		slot = &m->ioapic;
 		break;
 	case QVMX_CHIP_8259:
@@ -351,12 +362,15 @@ int qvmx_model_use(vdev_t *vdp, enum qvmx_chip chip)
 		break;
 	case QVMX_CHIP_8254:
 		if (at != 0x40)
-			return qvmx_refuse(vdp, "KVM's model lies at port 0x40; another place is not built yet");
+			return qvmx_refuse(
+				vdp,
+				"KVM's model lies at port 0x40; another place is not built yet");
 		slot = &m->pit;
 		break;
 	}
 	if (*slot)
-		return qvmx_refuse(vdp, "there is another one in this VM; a second one is not built yet");
+		return qvmx_refuse(
+			vdp, "there is another one in this VM; a second one is not built yet");
 	*slot = vi;
 	vi->modelled = true;
 	return EOK;
@@ -369,7 +383,8 @@ int qvmx_model_line(const vdev_t *vdp, unsigned pin, int level)
 	return -e->ops->line_set(e, pin, level != 0);
 }
 
-int qvmx_acpi_device(vdev_t *vdp, const char *hid, const struct qvmx_acpi_ports *more, unsigned num_more)
+int qvmx_acpi_device(vdev_t *vdp, const char *hid, const struct qvmx_acpi_ports *more,
+		     unsigned num_more)
 {
 	struct vdev_instance *vi = vdev_instance_of(vdp);
 	struct vdev_host *host = vi->host;
@@ -381,7 +396,8 @@ int qvmx_acpi_device(vdev_t *vdp, const char *hid, const struct qvmx_acpi_ports 
 	host->acpi = grown;
 	for (unsigned i = 0; i < host->num_acpi; i++)
 		uid += strcmp(grown[i].hid, hid) == 0;
-	grown[host->num_acpi++] = (struct vdev_acpi){ .vdev = vi, .hid = hid, .more = more, .num_more = num_more,
-						      .uid = uid };
+	grown[host->num_acpi++] = (struct vdev_acpi){
+		.vdev = vi, .hid = hid, .more = more, .num_more = num_more, .uid = uid
+	};
 	return EOK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest timers: one clock thread a VM calls the `timer` function of the vdevs. Guest time is the monotonic clock; it
- * does not stop yet, since nothing stops a VM.
+ * Guest timers: one clock thread a VM calls the `timer` function of the vdevs. Guest time is the
+ * monotonic clock; it does not stop yet, since nothing stops a VM.
  */
 #include "vdev/api.h"
 
@@ -130,8 +130,8 @@ void clock_stop(struct clock *clock)
 	clock->started = false;
 }
 
-struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t *vdp, const void *data,
-				       uint64_t *resolutionp)
+struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t *vdp,
+				       const void *data, uint64_t *resolutionp)
 {
 	struct vdev_host *host = vdev_instance_of(vdp)->host;
 	struct guest_timer *t;

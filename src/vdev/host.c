@@ -81,7 +81,8 @@ static void mutex_make(pthread_mutex_t *mutex, bool recursive)
 	pthread_mutexattr_t attr;
 
 	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, recursive ? PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_DEFAULT);
+	pthread_mutexattr_settype(&attr,
+				  recursive ? PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_DEFAULT);
 	pthread_mutex_init(mutex, &attr);
 	pthread_mutexattr_destroy(&attr);
 }
@@ -128,7 +129,8 @@ void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args)
 	vi->refused = true;
 }
 
-/* Call control; what it returns becomes an error at the place unless the vdev has said more itself. */
+/* Call control; what it returns becomes an error at the place unless the vdev has said more itself.
+ */
 static int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg,
 			    const struct conf_pos *blame)
 {
@@ -154,13 +156,15 @@ static void apply_loc(struct vdev_instance *vi)
 	if (!vi->conf->has_loc)
 		return;
 	if (loc->space == CONF_SPACE_PCI_ID) {
-		conf_error(vi->host->conf, &loc->pos, "%s cannot be placed by vendor and device id", vi->label);
+		conf_error(vi->host->conf, &loc->pos, "%s cannot be placed by vendor and device id",
+			   vi->label);
 		conf_expected(vi->host->conf, "pci:BUS:DEV[.FUNC]");
 		return;
 	}
 	b->qst_type = types[loc->space];
-	b->location = loc->space == CONF_SPACE_PCI ? QSL_PCI_MAKE_LOC(loc->bus, loc->dev, loc->func, 0) :
-						     loc->addr;
+	b->location = loc->space == CONF_SPACE_PCI
+			      ? QSL_PCI_MAKE_LOC(loc->bus, loc->dev, loc->func, 0)
+			      : loc->addr;
 }
 
 static struct vdev_instance *instance_of_conf(struct vdev_host *host, int index)
@@ -205,7 +209,8 @@ static int instance_intr(struct vdev_instance *vi)
 
 	if (!ci || !ci->has_line)
 		return 0;
-	struct vdev_instance *pic = ci->pic_vdev < 0 ? NULL : instance_of_conf(vi->host, ci->pic_vdev);
+	struct vdev_instance *pic =
+		ci->pic_vdev < 0 ? NULL : instance_of_conf(vi->host, ci->pic_vdev);
 
 	if (!pic || !pic->vdev.v_factory->pic)
 		return 0; /* the parser has said so */
@@ -224,7 +229,9 @@ static int instance_intr(struct vdev_instance *vi)
 	} else {
 		intr.param = ci->line & f->pnum_mask;
 	}
-	const struct plan_intr use = { .pic = pic_name(pic), .line = ci->line, .owner = vi->label, .pos = ci->pos };
+	const struct plan_intr use = {
+		.pic = pic_name(pic), .line = ci->line, .owner = vi->label, .pos = ci->pos
+	};
 	int rc = plan_intr_add(vi->host->plan, &use);
 
 	if (rc)
@@ -310,7 +317,8 @@ static int instance_plan(struct vdev_instance *vi)
 	int rc = 0;
 
 	if (vi->vio && b->qst_type == QST_MEMORY) {
-		conf_error(conf, &vi->conf->loc.pos, "%s at a fixed place in memory is not built yet", vi->label);
+		conf_error(conf, &vi->conf->loc.pos,
+			   "%s at a fixed place in memory is not built yet", vi->label);
 		conf_expected(conf, "no `loc`, or loc pci:BUS:DEV");
 		return 0;
 	}
@@ -378,13 +386,15 @@ int vdev_host_configure(struct vdev_host *host)
 enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit)
 {
 	const struct vdev_models *m = &host->models;
-	const struct vdev_instance *any = m->ioapic       ? m->ioapic :
-					  m->master_8259 ? m->master_8259 :
-					  m->slave_8259  ? m->slave_8259 :
-							   m->pit;
+	const struct vdev_instance *any = m->ioapic	   ? m->ioapic
+					  : m->master_8259 ? m->master_8259
+					  : m->slave_8259  ? m->slave_8259
+							   : m->pit;
 
-	static const struct plan_region trigger = { PLAN_IO, PLAN_PLATFORM, 0x4d0, 2, "the 8259s' trigger registers" };
-	static const struct plan_region speaker = { PLAN_IO, PLAN_PLATFORM, 0x61, 1, "the 8254's gate" };
+	static const struct plan_region trigger = { PLAN_IO, PLAN_PLATFORM, 0x4d0, 2,
+						    "the 8259s' trigger registers" };
+	static const struct plan_region speaker = { PLAN_IO, PLAN_PLATFORM, 0x61, 1,
+						    "the 8254's gate" };
 
 	*ret_pit = m->pit != NULL;
 	if (m->master_8259)
@@ -392,7 +402,9 @@ enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit)
 	if (m->pit)
 		(void)!plan_region_add(host->plan, &speaker);
 	if (m->pit && m->ioapic && !m->pit->vdev.v_intr.pic) {
-		const struct plan_intr timer = { .pic = pic_name(m->ioapic), .line = 0, .owner = m->pit->label };
+		const struct plan_intr timer = { .pic = pic_name(m->ioapic),
+						 .line = 0,
+						 .owner = m->pit->label };
 
 		(void)!plan_intr_add(host->plan, &timer);
 	}
@@ -401,14 +413,16 @@ enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit)
 	if (!m->ioapic || !m->master_8259 || !m->slave_8259) {
 		conf_error(host->conf, &any->conf->pos,
 			   "%s alone is not built yet: KVM's models come together", any->label);
-		conf_expected(host->conf, "one `vdev ioapic` and two `vdev 8259` (loc 0x20 and loc 0xa0), or none "
-					  "of ioapic, 8259 and timer8254");
+		conf_expected(
+			host->conf,
+			"one `vdev ioapic` and two `vdev 8259` (loc 0x20 and loc 0xa0), or none "
+			"of ioapic, 8259 and timer8254");
 	}
 	return ENGINE_IRQCHIP_KERNEL;
 }
 
-static int instance_region_attach(struct vdev_instance *vi, const struct qvm_state_block *where, unsigned cookie,
-				  const char **ret_why)
+static int instance_region_attach(struct vdev_instance *vi, const struct qvm_state_block *where,
+				  unsigned cookie, const char **ret_why)
 {
 	enum engine_space space;
 
@@ -458,8 +472,8 @@ static int instance_attach(struct vdev_instance *vi, const char **ret_why)
 	return rc;
 }
 
-int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus, struct irq *irq,
-		     const char **ret_why)
+int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus,
+		     struct irq *irq, const char **ret_why)
 {
 	host->engine = engine;
 	host->bus = bus;
@@ -490,7 +504,8 @@ int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot)
 	int rc = 0;
 
 	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
-		(void)instance_control(vi, VDEV_CTRL_GUEST_STARTING, (const char *)boot, &vi->conf->pos);
+		(void)instance_control(vi, VDEV_CTRL_GUEST_STARTING, (const char *)boot,
+				       &vi->conf->pos);
 	if (host->conf->num_errors)
 		return -EINVAL;
 	host->running = true;
@@ -518,7 +533,8 @@ static void terminate_from(struct vdev_instance *vi)
 	vi->started = false;
 }
 
-/* The drivers' requests come to an end as in a reset that the driver asked for: the host has stuck if that takes long. */
+/* The drivers' requests come to an end as in a reset that the driver asked for: the host has stuck
+ * if that takes long. */
 static void quiesce(struct vdev_host *host)
 {
 	enum { LIMIT_MS = 10000 };
@@ -535,7 +551,8 @@ static void quiesce(struct vdev_host *host)
 			usleep(1000);
 	}
 	if (pending)
-		log_write(LOG_SEV_WARN, "requests of the guest are stuck in the host; the VM ends all the same");
+		log_write(LOG_SEV_WARN,
+			  "requests of the guest are stuck in the host; the VM ends all the same");
 }
 
 void vdev_host_terminate(struct vdev_host *host)

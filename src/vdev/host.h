@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vdev host: loads vdev-NAME.so files, makes an instance for each `vdev` of the configuration, drives their
- * lifecycle and implements the public API (include/qvm) over the folders below. There is one in a process, since some
- * functions of the documented API have no context.
+ * The vdev host: loads vdev-NAME.so files, makes an instance for each `vdev` of the configuration,
+ * drives their lifecycle and implements the public API (include/qvm) over the folders below. There
+ * is one in a process, since some functions of the documented API have no context.
  *
- * Used by src/vm and by libvdevtest. Calls in this order, on one thread, up to `starting`; then vCPU threads call
- * vdev_access, and vdev threads the API. vdev_host_terminate comes after the last vCPU has stopped.
+ * Used by src/vm and by libvdevtest. Calls in this order, on one thread, up to `starting`; then
+ * vCPU threads call vdev_access, and vdev threads the API. vdev_host_terminate comes after the last
+ * vCPU has stopped.
  */
 #ifndef VDEV_HOST_H
 #define VDEV_HOST_H
@@ -86,7 +87,7 @@ struct vdev_host {
 	unsigned num_acpi;
 	struct clock *clock; /* NULL: nobody has a timer */
 	_Atomic bool running;
-	_Atomic int cause;			  /* of guest_terminate; -1: none */
+	_Atomic int cause;			 /* of guest_terminate; -1: none */
 	void (*terminate)(void *ctx, int cause); /* any thread; may be called several times */
 	void *terminate_ctx;
 };
@@ -96,27 +97,31 @@ int vdev_host_create(struct conf *conf, struct plan *plan, struct memory *mem, s
 		     struct vdev_host **ret_host) MUST_CHECK;
 void vdev_host_free(struct vdev_host *host);
 
-/* Options, ASSIGN, places and interrupts into the plan, PCI functions. Mistakes are recorded in conf. -ENOMEM. */
+/* Options, ASSIGN, places and interrupts into the plan, PCI functions. Mistakes are recorded in
+ * conf. -ENOMEM. */
 int vdev_host_configure(struct vdev_host *host) MUST_CHECK;
 
 /* Which interrupt machine the vdevs ask for. A mixture is recorded as an error. */
 enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit);
 
 /* Regions on the bus, interrupt lines, PCI. Errors of those; *ret_why says what failed. */
-int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus, struct irq *irq,
-		     const char **ret_why) MUST_CHECK;
+int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus,
+		     struct irq *irq, const char **ret_why) MUST_CHECK;
 
-/* VDEV_CTRL_GUEST_CONFIGURED to all; what they refuse is recorded. Then VDEV_CTRL_GEN_ACPI fills host->acpi. */
+/* VDEV_CTRL_GUEST_CONFIGURED to all; what they refuse is recorded. Then VDEV_CTRL_GEN_ACPI fills
+ * host->acpi. */
 int vdev_host_configured(struct vdev_host *host) MUST_CHECK;
 void vdev_host_gen_acpi(struct vdev_host *host);
 
-/* VDEV_CTRL_GUEST_STARTING with the boot vCPU (NULL on the bench); then the vdevs' threads and the clock start. */
+/* VDEV_CTRL_GUEST_STARTING with the boot vCPU (NULL on the bench); then the vdevs' threads and the
+ * clock start. */
 int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot) MUST_CHECK;
 
 /* VDEV_CTRL_BUTTON or VDEV_CTRL_STATUS to all. Any time while running, on the main thread. */
 void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl);
 
-/* Threads end, then VDEV_CTRL_TERMINATE in reverse order to all that saw OPTIONS_START. Also after failed starts. */
+/* Threads end, then VDEV_CTRL_TERMINATE in reverse order to all that saw OPTIONS_START. Also after
+ * failed starts. */
 void vdev_host_terminate(struct vdev_host *host);
 
 /* The only one. */

@@ -107,7 +107,8 @@ static void loop_run_calls(struct loop *loop)
 	}
 }
 
-/* A removed watch may still stand in the batch of events that is being worked, so it is freed after the batch. */
+/* A removed watch may still stand in the batch of events that is being worked, so it is freed after
+ * the batch. */
 static void loop_bury(struct loop *loop)
 {
 	for (struct qvmx_watch **p = &loop->watches; *p;) {

@@ -33,8 +33,9 @@ struct registration {
 };
 
 /*
- * The one that is being loaded, and those that are. A constructor runs once in a process, however often its shared
- * object is opened, so that what it registered is kept for ever. Start-up, one thread.
+ * The one that is being loaded, and those that are. A constructor runs once in a process, however
+ * often its shared object is opened, so that what it registered is kept for ever. Start-up, one
+ * thread.
  */
 static struct registration registering;
 static struct registration *registered;
@@ -44,7 +45,8 @@ void vdev_register_factory(struct vdev_factory *factory, unsigned abi_version)
 	qvmx_vdev_register(factory, NULL, abi_version);
 }
 
-void qvmx_vdev_register(struct vdev_factory *factory, const struct qvmx_vdev_info *info, unsigned abi_version)
+void qvmx_vdev_register(struct vdev_factory *factory, const struct qvmx_vdev_info *info,
+			unsigned abi_version)
 {
 	registering.factory = factory;
 	registering.info = info;
@@ -120,7 +122,8 @@ void vdev_types_free(struct vdev_types *types)
 	free(types);
 }
 
-/* A vdev that registered with vdev_register_factory has names only: every option is a text or a flag. */
+/* A vdev that registered with vdev_register_factory has names only: every option is a text or a
+ * flag. */
 static int options_from_list(struct vdev_type *t)
 {
 	const char *const *list = t->factory->option_list;
@@ -218,7 +221,8 @@ static int registration_keep(void)
 }
 
 /* 0: loaded; -ENOENT: not in this folder; else types->why says why not. */
-static int type_load(struct vdev_types *types, const char *dir, const char *name, struct vdev_type **ret_type)
+static int type_load(struct vdev_types *types, const char *dir, const char *name,
+		     struct vdev_type **ret_type)
 {
 	char path[PATH_MAX];
 
@@ -228,7 +232,8 @@ static int type_load(struct vdev_types *types, const char *dir, const char *name
 	memset(&registering, 0, sizeof(registering));
 	registering.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!registering.handle) {
-		snprintf(types->why, sizeof(types->why), "%s cannot be loaded: %s", path, dlerror());
+		snprintf(types->why, sizeof(types->why), "%s cannot be loaded: %s", path,
+			 dlerror());
 		return -EINVAL;
 	}
 	if (registration_keep())
@@ -267,8 +272,8 @@ const struct conf_vdev_type *vdev_types_find(void *ctx, const char *name, const 
 	}
 	used = (size_t)snprintf(types->why, sizeof(types->why), "there is no vdev-%s.so in ", name);
 	for (unsigned i = 0; i < types->num_dirs && used < sizeof(types->why); i++)
-		used += (size_t)snprintf(types->why + used, sizeof(types->why) - used, "%s%s", i ? ", " : "",
-					 types->dirs[i]);
+		used += (size_t)snprintf(types->why + used, sizeof(types->why) - used, "%s%s",
+					 i ? ", " : "", types->dirs[i]);
 	*ret_why = types->why;
 	return NULL;
 }
@@ -282,7 +287,8 @@ static void names_scan(struct vdev_types *types, const char *path)
 		char name[64];
 		int end = 0;
 
-		if (sscanf(e->d_name, "vdev-%63[^.].so%n", name, &end) != 1 || !end || e->d_name[end])
+		if (sscanf(e->d_name, "vdev-%63[^.].so%n", name, &end) != 1 || !end ||
+		    e->d_name[end])
 			continue;
 		char **more = realloc(types->names, (types->num_names + 1) * sizeof(*more));
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The types of vdevs: finding and loading vdev-NAME.so. Loading runs the shared object's constructor, which registers
- * its factory and does nothing else; no other code of a vdev runs before the configuration has been read.
+ * The types of vdevs: finding and loading vdev-NAME.so. Loading runs the shared object's
+ * constructor, which registers its factory and does nothing else; no other code of a vdev runs
+ * before the configuration has been read.
  *
- * Used while the configuration is read (conf asks for option tables) and by --help; one thread. Types are never
- * unloaded.
+ * Used while the configuration is read (conf asks for option tables) and by --help; one thread.
+ * Types are never unloaded.
  */
 #ifndef VDEV_TYPES_H
 #define VDEV_TYPES_H
@@ -23,8 +24,10 @@ struct vdev_type {
 
 struct vdev_types;
 
-/* dirs: searched first, in this order; then LD_LIBRARY_PATH, then where qvm is installed or built. Copied. */
-int vdev_types_create(const char *const *dirs, unsigned num_dirs, struct vdev_types **ret_types) MUST_CHECK;
+/* dirs: searched first, in this order; then LD_LIBRARY_PATH, then where qvm is installed or built.
+ * Copied. */
+int vdev_types_create(const char *const *dirs, unsigned num_dirs,
+		      struct vdev_types **ret_types) MUST_CHECK;
 void vdev_types_free(struct vdev_types *types);
 
 /* For struct conf_env: ctx is the vdev_types. */

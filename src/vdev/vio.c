@@ -33,8 +33,8 @@ static void vio_broken(void *owner, unsigned queue, const char *why)
 {
 	struct vio_state_internal *vio = owner;
 
-	vdev_logf(QL_QVM_WARN, &vio->vi->vdev, "queue %u: the driver broke the rules, the device needs a reset: %s",
-		  queue, why);
+	vdev_logf(QL_QVM_WARN, &vio->vi->vdev,
+		  "queue %u: the driver broke the rules, the device needs a reset: %s", queue, why);
 }
 
 /* What the API cannot return is an error of the configuration. */
@@ -43,10 +43,12 @@ static void vio_fail(struct vdev_instance *vi, const char *what, int rc)
 	(void)qvmx_refuse(&vi->vdev, "%s: %s", what, strerror(-rc));
 }
 
-void vio_init(vdev_t *vdp, enum vio_version version, const struct vio_description *desc, struct vio_state *vsp)
+void vio_init(vdev_t *vdp, enum vio_version version, const struct vio_description *desc,
+	      struct vio_state *vsp)
 {
 	struct vdev_instance *vi = vdev_instance_of(vdp);
-	struct vio_state_internal *vio = calloc(1, sizeof(*vio) + desc->num_queues * sizeof(vio->queues[0]));
+	struct vio_state_internal *vio =
+		calloc(1, sizeof(*vio) + desc->num_queues * sizeof(vio->queues[0]));
 
 	if (version == VIOVER_LEGACY) {
 		(void)qvmx_refuse(vdp, "the legacy interface (VirtIO 0.9.5) is not built");
@@ -136,9 +138,9 @@ int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
 	const struct qvm_state_block *b = &vio->vi->vdev.v_block;
 	const struct virtio_pci_info info = {
 		.name = vio->vi->label,
-		.devfn = b->location == QSL_NO_LOCATION ?
-				 PCI_DEVFN_NEXT :
-				 PCI_DEVFN((int)QSL_PCI_DEV(b->location), (int)QSL_PCI_FUNC(b->location)),
+		.devfn = b->location == QSL_NO_LOCATION ? PCI_DEVFN_NEXT
+							: PCI_DEVFN((int)QSL_PCI_DEV(b->location),
+								    (int)QSL_PCI_FUNC(b->location)),
 		.subsystem_vendor = vio->desc.vendor_id,
 		.class_code = vio->desc.pci_class,
 		.handler = vdev_access,
@@ -165,11 +167,13 @@ unsigned vio_read(struct vio_state *vsp, unsigned cookie, const struct qvm_state
 
 	if (!vsp->vsip->pci)
 		return VIOREF_BUS_ERROR;
-	unsigned ref = virtio_pci_read(vsp->vsip->pci, vopnd->location, (unsigned)vopnd->length, &value);
+	unsigned ref =
+		virtio_pci_read(vsp->vsip->pci, vopnd->location, (unsigned)vopnd->length, &value);
 
 	(void)cookie;
 	if ((ref & VIOREF_CLASS_MASK) != VIOREF_DEVCFG)
-		(void)guest_cpu_write(gcp, GXF_NONE, oopnd, 1, &value, MIN(oopnd->length, sizeof(value)));
+		(void)guest_cpu_write(gcp, GXF_NONE, oopnd, 1, &value,
+				      MIN(oopnd->length, sizeof(value)));
 	return ref;
 }
 
@@ -216,7 +220,8 @@ uint32_t vq_get_from_driver(struct virtqueue *vq, unsigned *first)
 	return req.id;
 }
 
-unsigned vq_desc_get(struct virtqueue *vq, unsigned idx, uint64_t *addr, uint32_t *len, uint16_t *flags)
+unsigned vq_desc_get(struct virtqueue *vq, unsigned idx, uint64_t *addr, uint32_t *len,
+		     uint16_t *flags)
 {
 	return virtqueue_descriptor(vq, idx, addr, len, flags);
 }
@@ -255,7 +260,9 @@ static void queue_start(void *opaque, unsigned queue, struct virtqueue *vq)
 		q->ops->start(&q->vio->vi->vdev, queue, q);
 }
 
-static const struct virtio_queue_ops served = { .kick = queue_kick, .stop = queue_stop, .start = queue_start };
+static const struct virtio_queue_ops served = { .kick = queue_kick,
+						.stop = queue_stop,
+						.start = queue_start };
 
 static void queue_ready(vdev_t *vdp, void *data, uint32_t events)
 {
@@ -276,8 +283,8 @@ void qvmx_queue_serve(struct vio_state *vsp, unsigned idx, const struct qvmx_que
 
 	q->ops = ops;
 	if (!rc)
-		rc = -qvmx_watch_add(&vio->vi->vdev, virtio_device_queue_fd(vio->device, idx), EPOLLIN, queue_ready,
-				     q, NULL);
+		rc = -qvmx_watch_add(&vio->vi->vdev, virtio_device_queue_fd(vio->device, idx),
+				     EPOLLIN, queue_ready, q, NULL);
 	if (rc)
 		vio_fail(vio->vi, "VirtIO queue", rc);
 }
@@ -325,7 +332,8 @@ vdev_ref_status_t qvmx_vio_status(unsigned vioref)
 }
 
 /* Copy between a part of iovecs, from byte offset on, and flat memory. */
-static size_t iov_copy(const struct iovec *iov, unsigned n, size_t offset, uint8_t *buf, size_t len, bool to_iov)
+static size_t iov_copy(const struct iovec *iov, unsigned n, size_t offset, uint8_t *buf, size_t len,
+		       bool to_iov)
 {
 	size_t copied = 0;
 
@@ -349,7 +357,8 @@ size_t qvmx_iov_read(const struct iovec *iov, unsigned n, size_t offset, void *b
 	return iov_copy(iov, n, offset, buf, len, false);
 }
 
-size_t qvmx_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *buf, size_t len)
+size_t qvmx_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *buf,
+		      size_t len)
 {
 	return iov_copy(iov, n, offset, (uint8_t *)(uintptr_t)buf, len, true);
 }

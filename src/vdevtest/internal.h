@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of libvdevtest: what its two files share. The allocator hands out guest RAM from 1 MiB upwards.
+ * Inside of libvdevtest: what its two files share. The allocator hands out guest RAM from 1 MiB
+ * upwards.
  */
 #ifndef VDEVTEST_INTERNAL_H
 #define VDEVTEST_INTERNAL_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Four vCPU threads of the bench on one virtio-blk for 10 seconds: BAR moves, resets with requests in flight, random
- * register accesses, doorbells and MSI-X changes, all at once. Built with TSan it finds races; in any build the device
- * must work again afterwards. Argument: seconds.
+ * Four vCPU threads of the bench on one virtio-blk for 10 seconds: BAR moves, resets with requests
+ * in flight, random register accesses, doorbells and MSI-X changes, all at once. Built with TSan it
+ * finds races; in any build the device must work again afterwards. Argument: seconds.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -34,8 +34,16 @@ enum {
 };
 
 /* Offsets in BAR 0 (docs/design/virtio.md). */
-enum { STATUS = 20, FEATURE_SELECT = 8, FEATURE = 12, QUEUE_SELECT = 22, QUEUE_REG_SIZE = 24, QUEUE_ENABLE = 28, QUEUE_DESC = 32,
-       DOORBELL = 0x3000 };
+enum {
+	STATUS = 20,
+	FEATURE_SELECT = 8,
+	FEATURE = 12,
+	QUEUE_SELECT = 22,
+	QUEUE_REG_SIZE = 24,
+	QUEUE_ENABLE = 28,
+	QUEUE_DESC = 32,
+	DOORBELL = 0x3000
+};
 
 static const uint64_t places[2] = { 0xea000000, 0xea100000 };
 static const uint64_t ecam = 0xe0000000 + (DEV << 15);
@@ -100,7 +108,8 @@ static void step_registers(struct worker *w, uint64_t bar)
 	unsigned len = 1u << (rnd(w) & 3);
 	uint64_t addr = bar + (rnd(w) & (BAR_SIZE - 1));
 
-	/* Addresses of queues are left alone: a ring in live memory of the test would be a race of the test's. */
+	/* Addresses of queues are left alone: a ring in live memory of the test would be a race of
+	 * the test's. */
 	if (addr - bar >= QUEUE_DESC && addr - bar < QUEUE_DESC + 24)
 		return;
 	(void)get(w, addr, len);
@@ -144,7 +153,8 @@ static void make_ring(struct vdevtest *t)
 
 	for (unsigned i = 0; i < 5; i++) {
 		desc[3 * i] = (struct desc){ HEADER, 16, VIRTQ_DESC_F_NEXT, (uint16_t)(3 * i + 1) };
-		desc[3 * i + 1] = (struct desc){ DATA + i * DATA_LEN, DATA_LEN, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE,
+		desc[3 * i + 1] = (struct desc){ DATA + i * DATA_LEN, DATA_LEN,
+						 VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE,
 						 (uint16_t)(3 * i + 2) };
 		desc[3 * i + 2] = (struct desc){ DATA + 0x10000 + i, 1, VIRTQ_DESC_F_WRITE, 0 };
 		avail[2 + i] = (uint16_t)(3 * i);
@@ -154,8 +164,9 @@ static void make_ring(struct vdevtest *t)
 
 static void test_four_vcpus_on_one_device(void **state)
 {
-	static void (*const steps[])(struct worker *, uint64_t) = { step_move, step_reset, step_registers,
-								     step_interrupts };
+	static void (*const steps[])(struct worker *, uint64_t) = { step_move, step_reset,
+								    step_registers,
+								    step_interrupts };
 	struct worker workers[4];
 	char path[] = "/tmp/threads-XXXXXX", text[128];
 	int fd = mkstemp(path);
@@ -170,7 +181,9 @@ static void test_four_vcpus_on_one_device(void **state)
 		fail_msg("%s", vdevtest_errors());
 	make_ring(t);
 	for (unsigned i = 0; i < 4; i++) {
-		workers[i] = (struct worker){ .cpu = vdevtest_cpu_create(t), .seed = i + 1, .step = steps[i] };
+		workers[i] = (struct worker){ .cpu = vdevtest_cpu_create(t),
+					      .seed = i + 1,
+					      .step = steps[i] };
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
 	}
 	sleep(seconds);
@@ -184,7 +197,9 @@ static void test_four_vcpus_on_one_device(void **state)
 	vdevtest_pci_write(t, DEV, 0x10, 4, (uint32_t)places[0]);
 	struct vdevtest_virtio *v = vdevtest_virtio_start(t, DEV, UINT64_MAX, QUEUE_SIZE);
 	uint64_t gpa = vdevtest_alloc(t, 1024, 16);
-	const struct vdevtest_buf bufs[] = { { gpa, 16, false }, { gpa + 512, 512, true }, { gpa + 32, 1, true } };
+	const struct vdevtest_buf bufs[] = { { gpa, 16, false },
+					     { gpa + 512, 512, true },
+					     { gpa + 32, 1, true } };
 	unsigned head;
 	uint32_t len;
 

@@ -83,7 +83,8 @@ static int memory_from_plan(struct vdevtest *t)
 		const struct plan_region *r = &t->plan->regions[i];
 
 		if (r->kind == PLAN_RAM || r->kind == PLAN_ROM)
-			regions[n++] = (struct memory_region){ r->start, r->len, r->kind == PLAN_ROM };
+			regions[n++] =
+				(struct memory_region){ r->start, r->len, r->kind == PLAN_ROM };
 	}
 	t->alloc.next = 1u << 20;
 	t->alloc.end = n ? regions[n - 1].gpa + regions[n - 1].len : 0;
@@ -157,7 +158,9 @@ struct vdevtest *vdevtest_start(const char *configuration)
 	strbuf_reset(&errors);
 	if (!t || vdev_types_create(&dir, dir != NULL, &t->types))
 		vdevtest_die("out of memory");
-	const struct conf_env env = { .ctx = t->types, .find_vdev = vdev_types_find, .vdev_name = vdev_types_name };
+	const struct conf_env env = { .ctx = t->types,
+				      .find_vdev = vdev_types_find,
+				      .vdev_name = vdev_types_name };
 
 	t->conf = conf_new(&env);
 	if (!t->conf)
@@ -189,12 +192,14 @@ void vdevtest_end(struct vdevtest *t)
 	free(t);
 }
 
-static void access_bus(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr, unsigned len, bool write,
-		       uint64_t *value)
+static void access_bus(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr,
+		       unsigned len, bool write, uint64_t *value)
 {
 	struct vdevtest *t = cpu->t;
 	enum engine_space es = space == VDEVTEST_IO ? ENGINE_IO : ENGINE_MEM;
-	struct bus_access acc = { .space = es, .write = write, .len = len, .addr = addr, .data = value };
+	struct bus_access acc = {
+		.space = es, .write = write, .len = len, .addr = addr, .data = value
+	};
 
 	if (write && bench_doorbell(t->engine, es, addr, len))
 		return;
@@ -208,7 +213,8 @@ static void access_bus(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint
 		*value &= (UINT64_C(1) << (8 * len)) - 1;
 }
 
-uint64_t vdevtest_cpu_read(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr, unsigned len)
+uint64_t vdevtest_cpu_read(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr,
+			   unsigned len)
 {
 	uint64_t value = 0;
 
@@ -216,8 +222,8 @@ uint64_t vdevtest_cpu_read(struct vdevtest_cpu *cpu, enum vdevtest_space space, 
 	return value;
 }
 
-void vdevtest_cpu_write(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr, unsigned len,
-			uint64_t value)
+void vdevtest_cpu_write(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr,
+			unsigned len, uint64_t value)
 {
 	access_bus(cpu, space, addr, len, true, &value);
 }
@@ -227,7 +233,8 @@ uint64_t vdevtest_read(struct vdevtest *t, enum vdevtest_space space, uint64_t a
 	return vdevtest_cpu_read(t->cpu, space, addr, len);
 }
 
-void vdevtest_write(struct vdevtest *t, enum vdevtest_space space, uint64_t addr, unsigned len, uint64_t value)
+void vdevtest_write(struct vdevtest *t, enum vdevtest_space space, uint64_t addr, unsigned len,
+		    uint64_t value)
 {
 	vdevtest_cpu_write(t->cpu, space, addr, len, value);
 }
@@ -246,7 +253,8 @@ bool vdevtest_line(struct vdevtest *t, unsigned pin, unsigned *ret_edges)
 	return bench_line(t->engine, pin, ret_edges);
 }
 
-unsigned vdevtest_messages(struct vdevtest *t, int timeout_ms, uint64_t *ret_addr, uint32_t *ret_data)
+unsigned vdevtest_messages(struct vdevtest *t, int timeout_ms, uint64_t *ret_addr,
+			   uint32_t *ret_data)
 {
 	return bench_messages(t->engine, timeout_ms, ret_addr, ret_data);
 }

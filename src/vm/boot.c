@@ -46,10 +46,12 @@ static void range_add(struct ranges *r, uint64_t start, uint64_t end, enum boot_
 		return;
 	r->full |= r->num == MAX_RANGES;
 	if (!r->full)
-		r->list[r->num++] = (struct boot_range){ .addr = start, .len = end - start, .type = type };
+		r->list[r->num++] =
+			(struct boot_range){ .addr = start, .len = end - start, .type = type };
 }
 
-/* RAM below 1 MiB ends where a PC's does; the rest of it up to 1 MiB is there but not the guest's to use. */
+/* RAM below 1 MiB ends where a PC's does; the rest of it up to 1 MiB is there but not the guest's
+ * to use. */
 static void ranges_from_plan(const struct vm *vm, struct ranges *ret)
 {
 	*ret = (struct ranges){ .num = 0 };
@@ -61,8 +63,8 @@ static void ranges_from_plan(const struct vm *vm, struct ranges *ret)
 			continue;
 		if (r->kind == PLAN_RAM) {
 			range_add(ret, r->start, MIN(end, ADDRESS_LOW_RAM_END), BOOT_RANGE_RAM);
-			range_add(ret, MAX(r->start, ADDRESS_LOW_RAM_END), MIN(end, ADDRESS_HIGH_RAM),
-				  BOOT_RANGE_RESERVED);
+			range_add(ret, MAX(r->start, ADDRESS_LOW_RAM_END),
+				  MIN(end, ADDRESS_HIGH_RAM), BOOT_RANGE_RESERVED);
 			range_add(ret, MAX(r->start, ADDRESS_HIGH_RAM), end, BOOT_RANGE_RAM);
 		} else if (r->kind == PLAN_ROM || r->start == ADDRESS_ECAM) {
 			range_add(ret, r->start, end, BOOT_RANGE_RESERVED);
@@ -99,10 +101,13 @@ static void *map_any(void *ctx, uint64_t gpa, uint64_t len)
 
 static struct boot_memory boot_memory_of(struct vm *vm, const struct ranges *r)
 {
-	return (struct boot_memory){ .map = map_any, .ctx = vm, .ranges = r->list, .num_ranges = r->num };
+	return (struct boot_memory){
+		.map = map_any, .ctx = vm, .ranges = r->list, .num_ranges = r->num
+	};
 }
 
-static size_t acpi_resources_of(const struct vm *vm, const struct vdev_acpi *a, struct acpi_resource *res)
+static size_t acpi_resources_of(const struct vm *vm, const struct vdev_acpi *a,
+				struct acpi_resource *res)
 {
 	const vdev_t *v = &a->vdev->vdev;
 	size_t n = 0;
@@ -112,13 +117,16 @@ static size_t acpi_resources_of(const struct vm *vm, const struct vdev_acpi *a, 
 		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_IO, .base = v->v_block.location,
 						   .len = v->v_block.length };
 	else if (v->v_block.qst_type == QST_MEMORY && v->v_block.location != QSL_NO_LOCATION)
-		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_MEMORY, .base = v->v_block.location,
-						   .len = v->v_block.length };
+		res[n++] =
+			(struct acpi_resource){ ACPI_RESOURCE_MEMORY, .base = v->v_block.location,
+						.len = v->v_block.length };
 	for (unsigned i = 0; i < a->num_more; i++)
 		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_IO, .base = a->more[i].first,
 						   .len = a->more[i].count };
 	if (v->v_intr.pic)
-		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_IRQ, .irq = { .gsi = v->v_intr.param & GIPF_PIN_MASK } };
+		res[n++] =
+			(struct acpi_resource){ ACPI_RESOURCE_IRQ,
+						.irq = { .gsi = v->v_intr.param & GIPF_PIN_MASK } };
 	return n;
 }
 
@@ -148,7 +156,8 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 		.pci = { .present = true,
 			 .ecam_base = ADDRESS_ECAM,
 			 .last_bus = ADDRESS_ECAM_BUSES - 1,
-			 .memory32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32 + ADDRESS_PCI_MEM32_LEN - 1 },
+			 .memory32 = { ADDRESS_PCI_MEM32,
+				       ADDRESS_PCI_MEM32 + ADDRESS_PCI_MEM32_LEN - 1 },
 			 .memory64 = { 1, 0 },
 			 .io = { 1, 0 } },
 		.sleep_port = PORT_PLATFORM + PLATFORM_SLEEP_CONTROL,
@@ -165,7 +174,9 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 		const struct vdev_acpi *v = &host->acpi[i];
 		struct acpi_device *d = &a.devices[i];
 
-		*d = (struct acpi_device){ .hid = v->hid, .uid = v->uid, .resources = &a.resources[used] };
+		*d = (struct acpi_device){ .hid = v->hid,
+					   .uid = v->uid,
+					   .resources = &a.resources[used] };
 		d->num_resources = acpi_resources_of(vm, v, &a.resources[used]);
 		used += d->num_resources;
 		cfg.has_rtc |= strcmp(v->hid, "PNP0B00") == 0;
@@ -177,7 +188,8 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 	return 0;
 }
 
-/* Bytes of a file that is to be loaded; 0 if it is not there (which is reported when it is opened). */
+/* Bytes of a file that is to be loaded; 0 if it is not there (which is reported when it is opened).
+ */
 static uint64_t load_size(const struct conf_load *load)
 {
 	struct stat st;
@@ -185,7 +197,8 @@ static uint64_t load_size(const struct conf_load *load)
 	return stat(load->path.text, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
 }
 
-/* The end of the first megabyte is as firmware leaves it, unless the user brings something there. */
+/* The end of the first megabyte is as firmware leaves it, unless the user brings something there.
+ */
 static bool firmware_is_ours(const struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->conf->num_loads; i++) {
@@ -221,7 +234,8 @@ static int tables_place(struct vm *vm, struct ranges *r, uint64_t *ret_gpa, size
 	return 0;
 }
 
-static int tables_build(struct vm *vm, struct ranges *r, uint64_t *ret_gpa, struct acpi_tables *ret_tables)
+static int tables_build(struct vm *vm, struct ranges *r, uint64_t *ret_gpa,
+			struct acpi_tables *ret_tables)
 {
 	struct acpi_config cfg;
 	struct vm_acpi_arrays arrays;
@@ -252,10 +266,12 @@ static int tables_dump(struct vm *vm, const struct acpi_tables *tables)
 
 		snprintf(path, sizeof(path), "%s/%s.dat", set->value.text, t->signature);
 		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		bool good = fd >= 0 && write(fd, tables->data + t->offset, t->len) == (ssize_t)t->len;
+		bool good =
+			fd >= 0 && write(fd, tables->data + t->offset, t->len) == (ssize_t)t->len;
 
 		if (!good)
-			conf_error(vm->conf, &set->value.pos, "cannot write '%s': %s", path, strerror(errno));
+			conf_error(vm->conf, &set->value.pos, "cannot write '%s': %s", path,
+				   strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		if (!good)
@@ -265,20 +281,24 @@ static int tables_dump(struct vm *vm, const struct acpi_tables *tables)
 }
 
 /* Note that [start, end) is taken. -EEXIST: it was; both are named. */
-static int place(struct loader *ld, uint64_t start, uint64_t end, const char *what, const struct conf_pos *pos)
+static int place(struct loader *ld, uint64_t start, uint64_t end, const char *what,
+		 const struct conf_pos *pos)
 {
 	for (size_t i = 0; i < ld->num_placed; i++) {
 		const struct placed *p = &ld->placed[i];
 
 		if (!range_overlaps(p->start, p->end - p->start, start, end - start))
 			continue;
-		conf_error(ld->vm->conf, pos, "'%s' would lie over '%s': both have the guest-physical addresses 0x%" PRIx64
-			   " to 0x%" PRIx64, what, p->what, MAX(p->start, start), MIN(p->end, end) - 1);
+		conf_error(ld->vm->conf, pos,
+			   "'%s' would lie over '%s': both have the guest-physical addresses "
+			   "0x%" PRIx64 " to 0x%" PRIx64,
+			   what, p->what, MAX(p->start, start), MIN(p->end, end) - 1);
 		if (p->pos)
 			conf_note(ld->vm->conf, p->pos, "'%s' is loaded here", p->what);
 		return -EEXIST;
 	}
-	ld->placed[ld->num_placed++] = (struct placed){ .start = start, .end = end, .what = what, .pos = pos };
+	ld->placed[ld->num_placed++] =
+		(struct placed){ .start = start, .end = end, .what = what, .pos = pos };
 	return 0;
 }
 
@@ -318,17 +338,20 @@ static int load_open(struct vm *vm, const struct conf_load *load)
 	int fd = open(load->path.text, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		conf_error(vm->conf, &load->path.pos, "cannot open '%s': %s", load->path.text, strerror(errno));
+		conf_error(vm->conf, &load->path.pos, "cannot open '%s': %s", load->path.text,
+			   strerror(errno));
 	return fd;
 }
 
 static int load_failed(struct vm *vm, const struct conf_load *load, const char *why, int rc)
 {
-	conf_error(vm->conf, &load->path.pos, "cannot load '%s': %s", load->path.text, why ? why : strerror(-rc));
+	conf_error(vm->conf, &load->path.pos, "cannot load '%s': %s", load->path.text,
+		   why ? why : strerror(-rc));
 	return rc;
 }
 
-/* A raw file. It may go into ROM too, so the memory behind its address counts as free whatever the guest is told. */
+/* A raw file. It may go into ROM too, so the memory behind its address counts as free whatever the
+ * guest is told. */
 static int load_raw(struct loader *ld, const struct conf_load *load, int fd, struct raw_entry *ret)
 {
 	struct vm *vm = ld->vm;
@@ -338,14 +361,15 @@ static int load_raw(struct loader *ld, const struct conf_load *load, int fd, str
 	const char *why = NULL;
 
 	for (unsigned i = 0; i < vm->mem->num_regions; i++)
-		range_add(&whole, vm->mem->regions[i].gpa, vm->mem->regions[i].gpa + vm->mem->regions[i].len,
-			  BOOT_RANGE_RAM);
+		range_add(&whole, vm->mem->regions[i].gpa,
+			  vm->mem->regions[i].gpa + vm->mem->regions[i].len, BOOT_RANGE_RAM);
 	mem.num_ranges = load->has_addr ? whole.num : r->num;
 	int rc = 0;
 
 	/* What lies there already must not be lost, so look before reading the file. */
 	if (load->has_addr && load_size(load) && load->addr + load_size(load) > load->addr)
-		rc = place(ld, load->addr, load->addr + load_size(load), load->path.text, &load->path.pos);
+		rc = place(ld, load->addr, load->addr + load_size(load), load->path.text,
+			   &load->path.pos);
 	if (rc)
 		return rc;
 	rc = raw_load(fd, &mem, load->has_addr ? load->addr : RAW_ANYWHERE, ret, &why);
@@ -365,8 +389,9 @@ static bool load_is_linux(int fd, const char **ret_why)
 	return n > 0 && linux_probe(head, (size_t)n, ret_why) == 0;
 }
 
-static int load_linux(struct vm *vm, const struct conf_load *load, int fd, const struct conf_load *initrd,
-		      const struct ranges *r, uint64_t rsdp, struct engine_boot *ret_boot)
+static int load_linux(struct vm *vm, const struct conf_load *load, int fd,
+		      const struct conf_load *initrd, const struct ranges *r, uint64_t rsdp,
+		      struct engine_boot *ret_boot)
 {
 	struct linux_boot in = {
 		.memory = boot_memory_of(vm, r),
@@ -381,7 +406,8 @@ static int load_linux(struct vm *vm, const struct conf_load *load, int fd, const
 	if (initrd && in.initrd_fd < 0)
 		return -ENOENT;
 	if (!rsdp)
-		return load_failed(vm, load, "the guest's memory is too small for the ACPI tables", -ENOSPC);
+		return load_failed(vm, load, "the guest's memory is too small for the ACPI tables",
+				   -ENOSPC);
 	int rc = linux_load(&in, &entry, &why);
 
 	if (in.initrd_fd >= 0)
@@ -403,8 +429,8 @@ static int load_linux(struct vm *vm, const struct conf_load *load, int fd, const
 }
 
 /* The first file that is no initrd and no data is the guest; the others are data. */
-static int load_guest(struct loader *ld, const struct conf_load *guest, const struct conf_load *initrd, uint64_t rsdp,
-		      struct engine_boot *ret_boot)
+static int load_guest(struct loader *ld, const struct conf_load *guest,
+		      const struct conf_load *initrd, uint64_t rsdp, struct engine_boot *ret_boot)
 {
 	struct vm *vm = ld->vm;
 	const char *why = NULL;
@@ -414,13 +440,16 @@ static int load_guest(struct loader *ld, const struct conf_load *guest, const st
 		return -ENOENT;
 	if (load_is_linux(fd, &why)) {
 		if (guest->has_addr) {
-			conf_error(vm->conf, &guest->addr_pos, "a Linux kernel chooses its own place");
+			conf_error(vm->conf, &guest->addr_pos,
+				   "a Linux kernel chooses its own place");
 			rc = -EINVAL;
 		} else {
 			rc = load_linux(vm, guest, fd, initrd, &ld->ranges, rsdp, ret_boot);
 		}
 	} else if (initrd) {
-		conf_error(vm->conf, &initrd->pos, "'%s' is no Linux kernel (%s): it takes no initrd", guest->path.text, why);
+		conf_error(vm->conf, &initrd->pos,
+			   "'%s' is no Linux kernel (%s): it takes no initrd", guest->path.text,
+			   why);
 		rc = -EINVAL;
 	} else {
 		struct raw_entry raw;
@@ -461,11 +490,13 @@ int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 	if (rc)
 		return rc;
 	if (!guest) {
-		conf_error(vm->conf, NULL, "nothing to start: a line such as `load FILE` is missing");
+		conf_error(vm->conf, NULL,
+			   "nothing to start: a line such as `load FILE` is missing");
 		return -EINVAL;
 	}
 	if (ld.ranges.full) {
-		conf_error(vm->conf, NULL, "the guest's memory falls into more than %d pieces", MAX_RANGES);
+		conf_error(vm->conf, NULL, "the guest's memory falls into more than %d pieces",
+			   MAX_RANGES);
 		return -E2BIG;
 	}
 	return load_guest(&ld, guest, initrd, rsdp, ret_boot);

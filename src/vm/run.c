@@ -24,9 +24,12 @@ static bool vm_unsupported_reference(struct vm *vm, const struct bus_access *acc
 	if (!acc->write)
 		memset(acc->data, 0xff, acc->len);
 	if (action == CONF_ACTION_ABORT && vm_end(vm, GTC_UNSUPPORTED)) {
-		log_write(LOG_SEV_FATAL, "vCPU %u: %s of %u bytes at %s 0x%llx: nothing is there "
-			  "(unsupported reference abort)", acc->gcp->index, acc->write ? "write" : "read", acc->len,
-			  acc->space == ENGINE_IO ? "port" : "address", (unsigned long long)acc->addr);
+		log_write(LOG_SEV_FATAL,
+			  "vCPU %u: %s of %u bytes at %s 0x%llx: nothing is there "
+			  "(unsupported reference abort)",
+			  acc->gcp->index, acc->write ? "write" : "read", acc->len,
+			  acc->space == ENGINE_IO ? "port" : "address",
+			  (unsigned long long)acc->addr);
 	}
 	return action == CONF_ACTION_FAIL;
 }
@@ -81,7 +84,8 @@ static bool vm_must_stop(void *ctx, struct guest_cpu *gcp)
 	return atomic_load(&vm->end) >= 0;
 }
 
-/* `cpu sched N`: 10 is what a thread has anyway, each step above it is one nicer to itself. On the vCPU's thread. */
+/* `cpu sched N`: 10 is what a thread has anyway, each step above it is one nicer to itself. On the
+ * vCPU's thread. */
 static void vm_cpu_schedule(const struct vm_cpu *cpu)
 {
 	const struct conf *conf = cpu->vm->conf;
@@ -92,8 +96,8 @@ static void vm_cpu_schedule(const struct vm_cpu *cpu)
 	int nice = 10 - (int)MIN(conf->cpus[i].sched.prio, 30u);
 
 	if (setpriority(PRIO_PROCESS, (id_t)gettid(), nice))
-		log_write(LOG_SEV_WARN, "vCPU %u: no right to priority %u (nice %d): %s", i, conf->cpus[i].sched.prio, nice,
-			  strerror(errno));
+		log_write(LOG_SEV_WARN, "vCPU %u: no right to priority %u (nice %d): %s", i,
+			  conf->cpus[i].sched.prio, nice, strerror(errno));
 }
 
 static void *vm_cpu_main(void *arg)
@@ -120,21 +124,24 @@ static void *vm_cpu_main(void *arg)
 	case ENGINE_END_STOPPED:
 		break;
 	case ENGINE_END_SHUTDOWN:
-		log_write(LOG_SEV_INFO, "vCPU %u: triple fault, which resets a PC: the VM ends", cpu->gcp->index);
+		log_write(LOG_SEV_INFO, "vCPU %u: triple fault, which resets a PC: the VM ends",
+			  cpu->gcp->index);
 		vm_end(vm, GTC_NORMAL_EXIT);
 		break;
 	case ENGINE_END_UNSUPPORTED:
 		vm_end(vm, GTC_UNSUPPORTED);
 		break;
 	case ENGINE_END_ERROR:
-		log_write(LOG_SEV_FATAL, "vCPU %u: %s", cpu->gcp->index, why ? why : "the engine failed");
+		log_write(LOG_SEV_FATAL, "vCPU %u: %s", cpu->gcp->index,
+			  why ? why : "the engine failed");
 		vm_end(vm, VM_STATUS_RUN_FAILED);
 		break;
 	}
 	return NULL;
 }
 
-/* SIGTERM, SIGINT and SIGHUP are the power button; a second one, or a guest that cannot be told, ends the VM. */
+/* SIGTERM, SIGINT and SIGHUP are the power button; a second one, or a guest that cannot be told,
+ * ends the VM. */
 static void vm_button(struct vm *vm)
 {
 	if (vm->button_gsi < 0 || vm->button_pressed) {
@@ -143,12 +150,14 @@ static void vm_button(struct vm *vm)
 		return;
 	}
 	vm->button_pressed = true;
-	log_write(LOG_SEV_INFO, "power button: the guest is asked to shut down; once more ends the VM");
+	log_write(LOG_SEV_INFO,
+		  "power button: the guest is asked to shut down; once more ends the VM");
 	vdev_host_control(vm->vdevs, VDEV_CTRL_BUTTON);
 	platform_button(vm->platform);
 }
 
-/* The event interrupt is level triggered, so that it waits for a guest that has not unmasked it yet. */
+/* The event interrupt is level triggered, so that it waits for a guest that has not unmasked it
+ * yet. */
 static void vm_button_line(void *ctx, bool level)
 {
 	struct vm *vm = ctx;
@@ -174,7 +183,8 @@ static void vm_signal(struct vm *vm, int signal_fd)
 		break;
 	default:
 		log_write(LOG_SEV_WARN, "signal %s: %s not built yet", strsignal((int)si.ssi_signo),
-			  si.ssi_signo == SIGUSR1 ? "status reports are" : "core dumps of the guest are");
+			  si.ssi_signo == SIGUSR1 ? "status reports are"
+						  : "core dumps of the guest are");
 		break;
 	}
 }
@@ -188,7 +198,8 @@ static void vm_wait(struct vm *vm)
 	for (unsigned i = 0; i < ARRAY_LEN(taken); i++)
 		sigaddset(&signals, taken[i]);
 	int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	struct pollfd fds[] = { { .fd = vm->end_fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = vm->end_fd, .events = POLLIN },
+				{ .fd = signal_fd, .events = POLLIN } };
 
 	while (atomic_load(&vm->end) < 0) {
 		if (poll(fds, ARRAY_LEN(fds), -1) > 0 && (fds[1].revents & POLLIN))
@@ -213,7 +224,8 @@ static int vm_cpus_start(struct vm *vm)
 		int rc = pthread_create(&vm->cpus[i].thread, NULL, vm_cpu_main, &vm->cpus[i]);
 
 		if (rc) {
-			log_write(LOG_SEV_FATAL, "cannot make the thread of vCPU %u: %s", i, strerror(rc));
+			log_write(LOG_SEV_FATAL, "cannot make the thread of vCPU %u: %s", i,
+				  strerror(rc));
 			return -rc;
 		}
 		vm->cpus[i].started = true;
@@ -235,8 +247,12 @@ static void vm_cpus_stop(struct vm *vm)
 		if (!vm->cpus[i].started)
 			continue;
 		if (pthread_timedjoin_np(vm->cpus[i].thread, NULL, &until)) {
-			/* Nothing can be freed while it runs; the kernel takes back what the process holds. */
-			log_write(LOG_SEV_ERROR, "vCPU %u does not come back from a vdev; the process ends without it", i);
+			/* Nothing can be freed while it runs; the kernel takes back what the
+			 * process holds. */
+			log_write(LOG_SEV_ERROR,
+				  "vCPU %u does not come back from a vdev; the process ends "
+				  "without it",
+				  i);
 			_exit(atomic_load(&vm->end));
 		}
 		vm->cpus[i].started = false;
@@ -271,10 +287,12 @@ static int vm_claim(struct vm *vm)
 	int rc = rundir_claim(vm->conf->system.text, &vm->rundir, &path);
 
 	if (rc == -EBUSY)
-		conf_error(vm->conf, &vm->conf->system.pos, "a VM called '%s' is running (%s is locked)",
-			   vm->conf->system.text, path);
+		conf_error(vm->conf, &vm->conf->system.pos,
+			   "a VM called '%s' is running (%s is locked)", vm->conf->system.text,
+			   path);
 	else if (rc)
-		conf_error(vm->conf, &vm->conf->system.pos, "the run directory %s: %s", path, strerror(-rc));
+		conf_error(vm->conf, &vm->conf->system.pos, "the run directory %s: %s", path,
+			   strerror(-rc));
 	return rc;
 }
 
@@ -284,7 +302,8 @@ static int vm_engine_create(struct vm *vm)
 	int rc = engine_kvm_create(&vm->engine, &why);
 
 	if (rc == -ENOENT)
-		why = "there is no /dev/kvm: load kvm_amd or kvm_intel, or switch on virtualization in the firmware";
+		why = "there is no /dev/kvm: load kvm_amd or kvm_intel, or switch on "
+		      "virtualization in the firmware";
 	else if (rc == -EACCES)
 		why = "no right to open /dev/kvm: be root or a member of its group";
 	if (rc)
@@ -293,14 +312,14 @@ static int vm_engine_create(struct vm *vm)
 }
 
 /* One step of the assembly, with what to say when it fails. */
-#define STEP(call, what)                                                        \
-	do {                                                                    \
-		int step_rc = (call);                                           \
-                                                                                \
-		if (step_rc) {                                                  \
+#define STEP(call, what)                                                              \
+	do {                                                                          \
+		int step_rc = (call);                                                 \
+                                                                                      \
+		if (step_rc) {                                                        \
 			log_write(LOG_SEV_FATAL, "%s: %s", what, strerror(-step_rc)); \
-			return step_rc;                                         \
-		}                                                               \
+			return step_rc;                                               \
+		}                                                                     \
 	} while (0)
 
 static int vm_assemble(struct vm *vm)
@@ -315,7 +334,8 @@ static int vm_assemble(struct vm *vm)
 	if (rc)
 		return rc;
 	STEP(memory_attach(vm->mem, vm->engine), "KVM does not take the guest's memory");
-	STEP(vm->engine->ops->irqchip_set(vm->engine, vm->irqchip, vm->pit), "KVM does not make the interrupt machine");
+	STEP(vm->engine->ops->irqchip_set(vm->engine, vm->irqchip, vm->pit),
+	     "KVM does not make the interrupt machine");
 	STEP(bus_create(&vm->bus), "the bus");
 	STEP(irq_create(vm->engine, &vm->irq), "the interrupts");
 	STEP(platform_create(vm->bus, vm_button_line, vm, &vm->platform), "the platform");
@@ -328,7 +348,8 @@ static int vm_assemble(struct vm *vm)
 	rc = vm_load(vm, &boot);
 	if (rc)
 		return rc;
-	STEP(vm->engine->ops->vcpu_boot(vm->cpus[0].gcp, &boot), "KVM does not take the boot vCPU's registers");
+	STEP(vm->engine->ops->vcpu_boot(vm->cpus[0].gcp, &boot),
+	     "KVM does not take the boot vCPU's registers");
 	STEP(vdev_host_starting(vm->vdevs, vm->cpus[0].gcp), "the vdevs' threads do not start");
 	return 0;
 }

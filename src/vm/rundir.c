@@ -16,7 +16,8 @@ struct rundir {
 	int fd;
 };
 
-/* A VM that ends removes the file that it had locked: what was locked must still be what the path names. */
+/* A VM that ends removes the file that it had locked: what was locked must still be what the path
+ * names. */
 static int lock_take(const char *path)
 {
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -33,7 +34,8 @@ static int lock_take(const char *path)
 			close(fd);
 			return rc;
 		}
-		if (fstat(fd, &locked) == 0 && stat(path, &named) == 0 && locked.st_ino == named.st_ino)
+		if (fstat(fd, &locked) == 0 && stat(path, &named) == 0 &&
+		    locked.st_ino == named.st_ino)
 			return fd;
 		close(fd);
 	}
@@ -56,7 +58,8 @@ int rundir_claim(const char *system, struct rundir **ret_dir, const char **ret_p
 	}
 	int n = snprintf(dir->path, sizeof(dir->path), "%s/%s", path, system);
 
-	if (strchr(system, '/') || system[0] == '.' || n < 0 || (size_t)n >= sizeof(dir->path) - sizeof("/lock")) {
+	if (strchr(system, '/') || system[0] == '.' || n < 0 ||
+	    (size_t)n >= sizeof(dir->path) - sizeof("/lock")) {
 		rc = -EINVAL;
 		goto fail;
 	}

@@ -41,17 +41,22 @@ static int vm_memory_create(struct vm *vm)
 		if (r->kind != PLAN_RAM && r->kind != PLAN_ROM)
 			continue;
 		if (num == MEMORY_MAX_REGIONS) {
-			conf_error(vm->conf, &r->pos, "more than %d pieces of ram and rom", MEMORY_MAX_REGIONS);
+			conf_error(vm->conf, &r->pos, "more than %d pieces of ram and rom",
+				   MEMORY_MAX_REGIONS);
 			break;
 		}
-		regions[num++] = (struct memory_region){ .gpa = r->start, .len = r->len, .rom = r->kind == PLAN_ROM };
+		regions[num++] = (struct memory_region){ .gpa = r->start,
+							 .len = r->len,
+							 .rom = r->kind == PLAN_ROM };
 	}
 	if (!vm->conf->num_memories)
-		conf_error(vm->conf, NULL, "the VM has no memory: a line such as `ram 256m` is missing");
+		conf_error(vm->conf, NULL,
+			   "the VM has no memory: a line such as `ram 256m` is missing");
 	int rc = memory_create(regions, num, &vm->mem);
 
 	if (rc)
-		conf_error(vm->conf, NULL, "the host does not give the guest's memory: %s", strerror(-rc));
+		conf_error(vm->conf, NULL, "the host does not give the guest's memory: %s",
+			   strerror(-rc));
 	return rc;
 }
 
@@ -68,7 +73,8 @@ static int vm_pci_create(struct vm *vm)
 	return rc ? rc : platform_host_bridge_add(vm->pci);
 }
 
-/* The guest is told of the power button by an interrupt, if there is a controller that takes one. */
+/* The guest is told of the power button by an interrupt, if there is a controller that takes one.
+ */
 static int vm_button_plan(struct vm *vm)
 {
 	const struct vdev_instance *ioapic = vm->vdevs->models.ioapic;
@@ -95,7 +101,8 @@ static int vm_pci_place(struct vm *vm)
 	int rc = pci_bus_place(vm->pci, &dev, &bar);
 
 	if (rc == -ENOSPC) {
-		conf_error(vm->conf, NULL, "the PCI memory window is full: no place for BAR %u of %s", bar,
+		conf_error(vm->conf, NULL,
+			   "the PCI memory window is full: no place for BAR %u of %s", bar,
 			   pci_device_name(dev));
 		rc = 0;
 	}
@@ -140,7 +147,8 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	if (vm->num_cpus > MAX_CPUS)
 		conf_error(conf, &conf->cpus[MAX_CPUS].pos, "a VM has at most %u vCPUs", MAX_CPUS);
 	if (conf->num_loads > VM_MAX_LOADS)
-		conf_error(conf, &conf->loads[VM_MAX_LOADS].pos, "more than %u loads", VM_MAX_LOADS);
+		conf_error(conf, &conf->loads[VM_MAX_LOADS].pos, "more than %u loads",
+			   VM_MAX_LOADS);
 	for (unsigned i = 0; i < conf->num_loads; i++)
 		if (access(conf->loads[i].path.text, R_OK) != 0)
 			conf_error(conf, &conf->loads[i].path.pos, "cannot read '%s': %s",
@@ -157,12 +165,14 @@ static void print_pci(struct vm *vm, struct strbuf *out)
 	for (unsigned i = 0; i < n && i < ARRAY_LEN(list); i++) {
 		const struct pci_listing *l = &list[i];
 
-		strbuf_printf(out, "  00:%02x.%x  %04x:%04x  class %04x  %s\n", l->devfn >> 3, l->devfn & 7, l->vendor,
-			      l->device, l->class_code >> 8, l->name);
+		strbuf_printf(out, "  00:%02x.%x  %04x:%04x  class %04x  %s\n", l->devfn >> 3,
+			      l->devfn & 7, l->vendor, l->device, l->class_code >> 8, l->name);
 		for (unsigned b = 0; b < PCI_NUM_BARS; b++)
 			if (l->bars[b].type != PCI_BAR_NONE && l->bars[b].size)
-				strbuf_printf(out, "           bar %u at 0x%" PRIx64 ", %" PRIu64 " bytes\n", b,
-					      l->bars[b].addr, l->bars[b].size);
+				strbuf_printf(out,
+					      "           bar %u at 0x%" PRIx64 ", %" PRIu64
+					      " bytes\n",
+					      b, l->bars[b].addr, l->bars[b].size);
 	}
 }
 
@@ -170,15 +180,17 @@ void vm_print(struct vm *vm, struct strbuf *out)
 {
 	const struct conf *conf = vm->conf;
 	static const char *const blobs[] = {
-		[CONF_BLOB_AUTO] = "load",	   [CONF_BLOB_GUEST] = "guest load", [CONF_BLOB_INITRD] = "initrd load",
-		[CONF_BLOB_DATA] = "data load", [CONF_BLOB_FDT] = "fdt load",	  [CONF_BLOB_ACPI] = "acpi load",
+		[CONF_BLOB_AUTO] = "load",	    [CONF_BLOB_GUEST] = "guest load",
+		[CONF_BLOB_INITRD] = "initrd load", [CONF_BLOB_DATA] = "data load",
+		[CONF_BLOB_FDT] = "fdt load",	    [CONF_BLOB_ACPI] = "acpi load",
 	};
 
-	strbuf_printf(out, "VM %s, %u vCPU%s\n", conf->system.text ? conf->system.text : "(no name)", vm->num_cpus,
+	strbuf_printf(out, "VM %s, %u vCPU%s\n",
+		      conf->system.text ? conf->system.text : "(no name)", vm->num_cpus,
 		      vm->num_cpus == 1 ? "" : "s");
 	strbuf_printf(out, "Interrupt machine: %s\n\n",
-		      vm->irqchip == ENGINE_IRQCHIP_KERNEL ? "kernel (ioapic and 8259s by KVM)" :
-							     "local APICs only (no ioapic)");
+		      vm->irqchip == ENGINE_IRQCHIP_KERNEL ? "kernel (ioapic and 8259s by KVM)"
+							   : "local APICs only (no ioapic)");
 	plan_print(vm->plan, out);
 	print_pci(vm, out);
 	if (conf->num_loads)
@@ -199,8 +211,8 @@ void vm_print(struct vm *vm, struct strbuf *out)
 		return;
 	strbuf_add_text(out, "\nACPI devices\n");
 	for (size_t i = 0; i < cfg.num_devices; i++)
-		strbuf_printf(out, "  %s, unit %u, %zu resources\n", cfg.devices[i].hid, cfg.devices[i].uid,
-			      cfg.devices[i].num_resources);
+		strbuf_printf(out, "  %s, unit %u, %zu resources\n", cfg.devices[i].hid,
+			      cfg.devices[i].uid, cfg.devices[i].num_resources);
 	free(arrays.devices);
 	free(arrays.resources);
 }

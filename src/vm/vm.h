@@ -2,9 +2,9 @@
 /*
  * A VM: put together from a parsed configuration, run, ended.
  *
- * vm_build and what it calls run on the main thread before the guest; vm_run starts a thread for each vCPU and waits
- * on the main thread for the end. All signals must be blocked before vm_build. The caller frees with vm_free, also
- * after a failure.
+ * vm_build and what it calls run on the main thread before the guest; vm_run starts a thread for
+ * each vCPU and waits on the main thread for the end. All signals must be blocked before vm_build.
+ * The caller frees with vm_free, also after a failure.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -58,19 +58,21 @@ struct vm {
 	struct irq *irq;
 	unsigned num_cpus;
 	struct vm_cpu *cpus;
-	int end_fd;	  /* eventfd: somebody wants the end; -1: not made */
-	_Atomic int end;  /* exit status, -1: runs */
+	int end_fd;	 /* eventfd: somebody wants the end; -1: not made */
+	_Atomic int end; /* exit status, -1: runs */
 	bool button_pressed;
 };
 
-/* Everything that needs no KVM: plan, vdevs, PCI. Mistakes stand in conf. -ENOMEM, or -EINVAL: there are mistakes. */
+/* Everything that needs no KVM: plan, vdevs, PCI. Mistakes stand in conf. -ENOMEM, or -EINVAL:
+ * there are mistakes. */
 int vm_plan(struct conf *conf, struct vm **ret_vm) MUST_CHECK;
 
 /* The whole machine as text, for dryrun. */
 void vm_print(struct vm *vm, struct strbuf *out);
 
 /*
- * Assemble and run. Returns qvm's exit status. What goes wrong before the guest starts is in conf (places) or logged.
+ * Assemble and run. Returns qvm's exit status. What goes wrong before the guest starts is in conf
+ * (places) or logged.
  */
 int vm_run(struct vm *vm);
 
@@ -80,10 +82,12 @@ void vm_free(struct vm *vm);
 /* The end, with this exit status; the first one counts: true if it is this one. Any thread. */
 bool vm_end(struct vm *vm, int status);
 
-/* vm/boot.c: files and tables into guest memory. Failures are recorded in conf with the place of the `load`. */
+/* vm/boot.c: files and tables into guest memory. Failures are recorded in conf with the place of
+ * the `load`. */
 int vm_load(struct vm *vm, struct engine_boot *ret_boot) MUST_CHECK;
 
-/* For dryrun: builds the tables and writes them where `set acpi-dump-dir` says. Failures are recorded in conf. */
+/* For dryrun: builds the tables and writes them where `set acpi-dump-dir` says. Failures are
+ * recorded in conf. */
 int vm_tables_dump(struct vm *vm) MUST_CHECK;
 
 /* The description for the ACPI tables; arrays belong to *ret_arrays, which the caller frees. */
@@ -92,6 +96,7 @@ struct vm_acpi_arrays {
 	struct acpi_resource *resources;
 	struct acpi_ioapic ioapic;
 };
-int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_arrays *ret_arrays) MUST_CHECK;
+int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg,
+		   struct vm_acpi_arrays *ret_arrays) MUST_CHECK;
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For `unsupported reference fail`: a string input from an empty port into a place without memory, which faults in the
- * middle of an instruction that has another access pending. There is no interrupt table, so the fault ends the VM.
+ * For `unsupported reference fail`: a string input from an empty port into a place without memory,
+ * which faults in the middle of an instruction that has another access pending. There is no
+ * interrupt table, so the fault ends the VM.
  */
 #include <stdint.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Touches every port, every slot of the PCI configuration space and every hole of guest-physical space, with every
- * width, and says on COM1 where something answered. Ends by the ACPI platform. What ends a VM by design is left out:
- * the sleep and reset registers' magic values and the keyboard controller's reset command are not written.
+ * Touches every port, every slot of the PCI configuration space and every hole of guest-physical
+ * space, with every width, and says on COM1 where something answered. Ends by the ACPI platform.
+ * What ends a VM by design is left out: the sleep and reset registers' magic values and the
+ * keyboard controller's reset command are not written.
  */
 #include <stdint.h>
 
@@ -49,7 +50,7 @@ static void put(const char *text)
 static void put_hex(uint32_t v, int digits)
 {
 	while (digits-- > 0)
-		outb(0x3f8, (uint8_t)"0123456789abcdef"[(v >> (4 * digits)) & 15]);
+		outb(0x3f8, (uint8_t) "0123456789abcdef"[(v >> (4 * digits)) & 15]);
 }
 
 /* Runs of ports that answer a byte read with something else than all ones. */
@@ -124,7 +125,8 @@ static void pci(void)
 	}
 }
 
-/* One read and one write in every 2 MiB from the end of RAM (the caller's 16 MiB) to 4 GiB, at odd places too. */
+/* One read and one write in every 2 MiB from the end of RAM (the caller's 16 MiB) to 4 GiB, at odd
+ * places too. */
 static void holes(void)
 {
 	uint32_t first = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * x/acpi: put a device into the guest's ACPI namespace. Its resources are the vdev's location and interrupt.
- * Ours, not part of the documented API.
+ * x/acpi: put a device into the guest's ACPI namespace. Its resources are the vdev's location and
+ * interrupt. Ours, not part of the documented API.
  */
 #ifndef QVM_X_ACPI_H
 #define QVM_X_ACPI_H
@@ -18,10 +18,12 @@ struct qvmx_acpi_ports {
 };
 
 /*
- * In VDEV_CTRL_GEN_ACPI. hid: hardware id such as "PNP0501" or "LNRO0005"; more: num_more port ranges. The unit
- * number counts the vdevs of one hid. Texts have static lifetime. Returns EOK or ENOMEM.
+ * In VDEV_CTRL_GEN_ACPI. hid: hardware id such as "PNP0501" or "LNRO0005"; more: num_more port
+ * ranges. The unit number counts the vdevs of one hid. Texts have static lifetime. Returns EOK or
+ * ENOMEM.
  */
-int qvmx_acpi_device(vdev_t *vdp, const char *hid, const struct qvmx_acpi_ports *more, unsigned num_more);
+int qvmx_acpi_device(vdev_t *vdp, const char *hid, const struct qvmx_acpi_ports *more,
+		     unsigned num_more);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * x/model: use KVM's own model of a platform chip behind a vdev (`accel auto`), so that its interrupts cost no exit.
- * All chips of a VM come from one interrupt machine: the plan picks it and refuses a mixture with a sentence.
- * Ours, not part of the documented API.
+ * x/model: use KVM's own model of a platform chip behind a vdev (`accel auto`), so that its
+ * interrupts cost no exit. All chips of a VM come from one interrupt machine: the plan picks it and
+ * refuses a mixture with a sentence. Ours, not part of the documented API.
  */
 #ifndef QVM_X_MODEL_H
 #define QVM_X_MODEL_H
@@ -20,8 +20,8 @@ enum qvmx_chip {
 };
 
 /*
- * Have the engine provide this chip at the vdev's location. In VDEV_CTRL_ASSIGN. Returns EOK, or EINVAL after the
- * reason was reported (wrong place, twice, an engine without that model).
+ * Have the engine provide this chip at the vdev's location. In VDEV_CTRL_ASSIGN. Returns EOK, or
+ * EINVAL after the reason was reported (wrong place, twice, an engine without that model).
  */
 int qvmx_model_use(vdev_t *vdp, enum qvmx_chip chip);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * x/test: libvdevtest. Loads vdevs the way qvm does, without a VM and without KVM; the test plays the guest.
+ * x/test: libvdevtest. Loads vdevs the way qvm does, without a VM and without KVM; the test plays
+ * the guest.
  *
  *     struct vdevtest *t = vdevtest_start("ram 1m vdev trace loc 0xfa000000");
  *     assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0xfa000000, 4), 0);
  *     vdevtest_end(t);
  *
- * The text is the configuration language. One bench at a time in a process. Accesses may come from several threads;
- * each uses its own struct vdevtest_cpu, or the plain functions from the thread that started the bench.
- * Functions that cannot fail on a correct test end the process with a sentence when they do.
+ * The text is the configuration language. One bench at a time in a process. Accesses may come from
+ * several threads; each uses its own struct vdevtest_cpu, or the plain functions from the thread
+ * that started the bench. Functions that cannot fail on a correct test end the process with a
+ * sentence when they do.
  */
 #ifndef QVM_X_TEST_H
 #define QVM_X_TEST_H
@@ -26,23 +28,27 @@ struct vdevtest_cpu;
 
 enum vdevtest_space { VDEVTEST_MEM, VDEVTEST_IO };
 
-/* Start the VM up to the point where the guest would run. NULL if the start failed; then vdevtest_errors has why. */
+/* Start the VM up to the point where the guest would run. NULL if the start failed; then
+ * vdevtest_errors has why. */
 struct vdevtest *vdevtest_start(const char *configuration);
 void vdevtest_end(struct vdevtest *t);
 
 /* What the last vdevtest_start reported, rendered as for a user; "" if nothing. */
 const char *vdevtest_errors(void);
 
-/* Accesses of a guest; len 1, 2, 4 or 8 bytes. A read of nothing gives all ones. Doorbells reach their eventfds. */
+/* Accesses of a guest; len 1, 2, 4 or 8 bytes. A read of nothing gives all ones. Doorbells reach
+ * their eventfds. */
 uint64_t vdevtest_read(struct vdevtest *t, enum vdevtest_space space, uint64_t addr, unsigned len);
-void vdevtest_write(struct vdevtest *t, enum vdevtest_space space, uint64_t addr, unsigned len, uint64_t value);
+void vdevtest_write(struct vdevtest *t, enum vdevtest_space space, uint64_t addr, unsigned len,
+		    uint64_t value);
 
 /* The same on another thread. */
 struct vdevtest_cpu *vdevtest_cpu_create(struct vdevtest *t);
 void vdevtest_cpu_free(struct vdevtest_cpu *cpu);
-uint64_t vdevtest_cpu_read(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr, unsigned len);
-void vdevtest_cpu_write(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr, unsigned len,
-			uint64_t value);
+uint64_t vdevtest_cpu_read(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr,
+			   unsigned len);
+void vdevtest_cpu_write(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint64_t addr,
+			unsigned len, uint64_t value);
 
 /* Guest RAM as host memory; len bytes from gpa on. */
 void *vdevtest_ram(struct vdevtest *t, uint64_t gpa, size_t len);
@@ -50,25 +56,30 @@ void *vdevtest_ram(struct vdevtest *t, uint64_t gpa, size_t len);
 /* An input of the interrupt machine: level now, and the number of rising edges since the start. */
 bool vdevtest_line(struct vdevtest *t, unsigned pin, unsigned *ret_edges);
 
-/* Messages raised since the last call; waits up to timeout_ms for the first. Address and data of the last one. */
-unsigned vdevtest_messages(struct vdevtest *t, int timeout_ms, uint64_t *ret_addr, uint32_t *ret_data);
+/* Messages raised since the last call; waits up to timeout_ms for the first. Address and data of
+ * the last one. */
+unsigned vdevtest_messages(struct vdevtest *t, int timeout_ms, uint64_t *ret_addr,
+			   uint32_t *ret_data);
 
 /* Has a vdev asked for the end (guest_terminate)? Its cause, or -1. */
 int vdevtest_ended(const struct vdevtest *t);
 
 /* PCI configuration space of bus 0 by ECAM. */
 uint32_t vdevtest_pci_read(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len);
-void vdevtest_pci_write(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len, uint32_t value);
+void vdevtest_pci_write(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len,
+			uint32_t value);
 
 /*
- * A small VirtIO driver (PCI transport, split rings) for tests of VirtIO vdevs. dev: PCI device number. Ring memory
- * and buffers come from a bump allocator in guest RAM (vdevtest_alloc). MSI-X vector n+1 (0: configuration) of device
- * dev sends address 0xfee00000, data dev << 8 | vector.
+ * A small VirtIO driver (PCI transport, split rings) for tests of VirtIO vdevs. dev: PCI device
+ * number. Ring memory and buffers come from a bump allocator in guest RAM (vdevtest_alloc). MSI-X
+ * vector n+1 (0: configuration) of device dev sends address 0xfee00000, data dev << 8 | vector.
  */
 struct vdevtest_virtio;
-uint64_t vdevtest_alloc(struct vdevtest *t, size_t len, size_t align); /* guest-physical address, zeroed */
+uint64_t vdevtest_alloc(struct vdevtest *t, size_t len,
+			size_t align); /* guest-physical address, zeroed */
 
-/* Reset, negotiate (offered & features), set up all queues with at most queue_size entries, DRIVER_OK. */
+/* Reset, negotiate (offered & features), set up all queues with at most queue_size entries,
+ * DRIVER_OK. */
 struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, uint64_t features,
 					      unsigned queue_size);
 /* Reset the device and wait until it is done. Frees v. */
@@ -76,7 +87,8 @@ void vdevtest_virtio_end(struct vdevtest_virtio *v);
 uint64_t vdevtest_virtio_features(struct vdevtest_virtio *v); /* negotiated */
 uint8_t vdevtest_virtio_status(struct vdevtest_virtio *v);
 uint64_t vdevtest_virtio_config(struct vdevtest_virtio *v, unsigned offset, unsigned len);
-void vdevtest_virtio_config_write(struct vdevtest_virtio *v, unsigned offset, unsigned len, uint64_t value);
+void vdevtest_virtio_config_write(struct vdevtest_virtio *v, unsigned offset, unsigned len,
+				  uint64_t value);
 
 struct vdevtest_buf {
 	uint64_t gpa;
@@ -85,12 +97,13 @@ struct vdevtest_buf {
 };
 
 /* Add a chain of n buffers; no kick. Returns its head. */
-unsigned vdevtest_virtio_add(struct vdevtest_virtio *v, unsigned queue, const struct vdevtest_buf *bufs, unsigned n);
+unsigned vdevtest_virtio_add(struct vdevtest_virtio *v, unsigned queue,
+			     const struct vdevtest_buf *bufs, unsigned n);
 void vdevtest_virtio_kick(struct vdevtest_virtio *v, unsigned queue);
 
 /* Wait for the next used element (up to timeout_ms). True and head and length, or false. */
-bool vdevtest_virtio_used(struct vdevtest_virtio *v, unsigned queue, int timeout_ms, unsigned *ret_head,
-			  uint32_t *ret_len);
+bool vdevtest_virtio_used(struct vdevtest_virtio *v, unsigned queue, int timeout_ms,
+			  unsigned *ret_head, uint32_t *ret_len);
 
 #ifdef __cplusplus
 }

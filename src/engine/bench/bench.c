@@ -40,7 +40,8 @@ static struct bench *bench_of(struct engine *e)
 	return container_of(e, struct bench, engine);
 }
 
-static int bench_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva, bool readonly)
+static int bench_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva,
+			    bool readonly)
 {
 	(void)e, (void)slot, (void)gpa, (void)len, (void)hva, (void)readonly;
 	return 0;
@@ -52,14 +53,15 @@ static int bench_irqchip_set(struct engine *e, enum engine_irqchip chip, bool pi
 	return 0;
 }
 
-static int bench_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus, struct guest_cpu **ret_cpu)
+static int bench_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus,
+			     struct guest_cpu **ret_cpu)
 {
 	(void)e, (void)index, (void)num_cpus, (void)ret_cpu;
 	return -ENOTSUP;
 }
 
-static int bench_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len, int fd,
-			    bool on)
+static int bench_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
+			    int fd, bool on)
 {
 	struct bench *b = bench_of(e);
 	int rc = on ? -ENOSPC : -ENOENT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine without a CPU: accesses come from a test, and what devices send can be looked at. Used by tests and
- * vdev-test; it is no evidence for anything that names a guest or a driver.
- * Freed by engine->ops->destroy. Safe on several threads.
+ * The engine without a CPU: accesses come from a test, and what devices send can be looked at. Used
+ * by tests and vdev-test; it is no evidence for anything that names a guest or a driver. Freed by
+ * engine->ops->destroy. Safe on several threads.
  */
 #ifndef ENGINE_BENCH_BENCH_H
 #define ENGINE_BENCH_BENCH_H
@@ -11,10 +11,12 @@
 
 struct engine *bench_create(void);
 
-/* Signal the doorbells at [addr, addr + len), as a guest's write would. True if there was one: no exit then. */
+/* Signal the doorbells at [addr, addr + len), as a guest's write would. True if there was one: no
+ * exit then. */
 bool bench_doorbell(struct engine *e, enum engine_space space, uint64_t addr, unsigned len);
 
-/* The messages raised since the last call: number, and the last one's address and data. Waits up to timeout_ms. */
+/* The messages raised since the last call: number, and the last one's address and data. Waits up to
+ * timeout_ms. */
 unsigned bench_messages(struct engine *e, int timeout_ms, uint64_t *ret_addr, uint32_t *ret_data);
 
 /* Level of an input of the interrupt machine, and how often it has risen. */

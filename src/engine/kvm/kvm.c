@@ -16,7 +16,8 @@ int kvm_ioctl(int fd, unsigned long request, void *arg)
 	return rc < 0 ? -errno : rc;
 }
 
-static int kvm_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva, bool readonly)
+static int kvm_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva,
+			  bool readonly)
 {
 	struct kvm_userspace_memory_region r = {
 		.slot = slot,
@@ -39,7 +40,8 @@ static int kvm_irqchip_set(struct engine *e, enum engine_irqchip chip, bool pit)
 	return rc;
 }
 
-static int kvm_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus, struct guest_cpu **ret_cpu)
+static int kvm_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus,
+			   struct guest_cpu **ret_cpu)
 {
 	struct kvm *kvm = kvm_of(e);
 	struct kvm_cpu *vcpu = calloc(1, sizeof(*vcpu));
@@ -55,7 +57,8 @@ static int kvm_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus, 
 		rc = -errno;
 		goto fail;
 	}
-	vcpu->run = mmap(NULL, (size_t)kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	vcpu->run =
+		mmap(NULL, (size_t)kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (vcpu->run == MAP_FAILED) {
 		rc = -errno;
 		goto fail_fd;
@@ -88,7 +91,8 @@ static int kvm_vcpu_boot(struct guest_cpu *gcp, const struct engine_boot *boot)
 	return kvm_arch_vcpu_boot(kvm_cpu_of(gcp), boot);
 }
 
-static int kvm_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len, int fd, bool on)
+static int kvm_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
+			  int fd, bool on)
 {
 	struct kvm_ioeventfd n = {
 		.addr = addr,
@@ -111,8 +115,8 @@ static int kvm_line_set(struct engine *e, unsigned gsi, bool level)
 static int kvm_routes_set(struct engine *e, const struct engine_msi_route *routes, unsigned num)
 {
 	struct kvm *kvm = kvm_of(e);
-	struct kvm_irq_routing *table =
-		calloc(1, sizeof(*table) + (KVM_ARCH_MAX_PIN_ROUTES + num) * sizeof(table->entries[0]));
+	struct kvm_irq_routing *table = calloc(
+		1, sizeof(*table) + (KVM_ARCH_MAX_PIN_ROUTES + num) * sizeof(table->entries[0]));
 	int rc;
 
 	if (!table)
@@ -134,14 +138,18 @@ static int kvm_routes_set(struct engine *e, const struct engine_msi_route *route
 
 static int kvm_irqfd_set(struct engine *e, unsigned gsi, int fd, bool on)
 {
-	struct kvm_irqfd i = { .fd = (uint32_t)fd, .gsi = gsi, .flags = on ? 0u : KVM_IRQFD_FLAG_DEASSIGN };
+	struct kvm_irqfd i = { .fd = (uint32_t)fd,
+			       .gsi = gsi,
+			       .flags = on ? 0u : KVM_IRQFD_FLAG_DEASSIGN };
 
 	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IRQFD, &i);
 }
 
 static int kvm_msi_send(struct engine *e, uint64_t addr, uint32_t data)
 {
-	struct kvm_msi m = { .address_lo = (uint32_t)addr, .address_hi = (uint32_t)(addr >> 32), .data = data };
+	struct kvm_msi m = { .address_lo = (uint32_t)addr,
+			     .address_hi = (uint32_t)(addr >> 32),
+			     .data = data };
 	int rc = kvm_ioctl(kvm_of(e)->vm_fd, KVM_SIGNAL_MSI, &m);
 
 	return rc < 0 ? rc : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of the KVM engine: what its common and its per-architecture files share. Nobody else includes this.
+ * Inside of the KVM engine: what its common and its per-architecture files share. Nobody else
+ * includes this.
  */
 #ifndef ENGINE_KVM_KVM_H
 #define ENGINE_KVM_KVM_H
@@ -53,7 +54,8 @@ int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what);
 /* x86-64: the CPUID table of vCPU index. Allocated; NULL if out of memory. */
 struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm *kvm, unsigned index, unsigned num_cpus);
 
-enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *host, const char **ret_why);
+enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *host,
+			     const char **ret_why);
 void kvm_vcpu_kick(struct guest_cpu *gcp);
 
 #endif

@@ -10,9 +10,10 @@
 #include "engine/kvm/kvm.h"
 
 /*
- * Finish the instruction whose access has faulted, so that the program counter is the next one's: the state of a vCPU may
- * be changed only then. The rest of what it accesses reads as all ones. False: it came to another exit, which stands in
- * run, or it accesses more than is worth finishing; no exception is given then.
+ * Finish the instruction whose access has faulted, so that the program counter is the next one's:
+ * the state of a vCPU may be changed only then. The rest of what it accesses reads as all ones.
+ * False: it came to another exit, which stands in run, or it accesses more than is worth finishing;
+ * no exception is given then.
  */
 static bool kvm_complete_exit(struct kvm_cpu *vcpu)
 {
@@ -29,7 +30,8 @@ static bool kvm_complete_exit(struct kvm_cpu *vcpu)
 		if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write)
 			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
 		else if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_IN)
-			memset((uint8_t *)run + run->io.data_offset, 0xff, (size_t)run->io.size * run->io.count);
+			memset((uint8_t *)run + run->io.data_offset, 0xff,
+			       (size_t)run->io.size * run->io.count);
 		else if (run->exit_reason != KVM_EXIT_MMIO && run->exit_reason != KVM_EXIT_IO)
 			return false;
 	}
@@ -37,8 +39,8 @@ static bool kvm_complete_exit(struct kvm_cpu *vcpu)
 }
 
 /*
- * A string instruction arrives as `count` elements; each is one access. True: one of them faulted. What stands in run is
- * copied first: it changes when the vCPU goes on.
+ * A string instruction arrives as `count` elements; each is one access. True: one of them faulted.
+ * What stands in run is copied first: it changes when the vCPU goes on.
  */
 static bool kvm_exit_io(struct kvm_cpu *vcpu, const struct engine_host *host)
 {
@@ -48,8 +50,11 @@ static bool kvm_exit_io(struct kvm_cpu *vcpu, const struct engine_host *host)
 	const bool write = run->io.direction == KVM_EXIT_IO_OUT;
 	const uint16_t port = run->io.port;
 
-	for (uint32_t i = 0; i < count && !host->must_stop(host->ctx, &vcpu->cpu); i++, data += size) {
-		struct engine_access acc = { .space = ENGINE_IO, .write = write, .len = size, .addr = port, .data = data };
+	for (uint32_t i = 0; i < count && !host->must_stop(host->ctx, &vcpu->cpu);
+	     i++, data += size) {
+		struct engine_access acc = {
+			.space = ENGINE_IO, .write = write, .len = size, .addr = port, .data = data
+		};
 
 		if (!host->access(host->ctx, &vcpu->cpu, &acc))
 			continue;
@@ -81,8 +86,8 @@ static const char *kvm_why(struct kvm_cpu *vcpu, const char *what, unsigned long
 }
 
 /* An internal error is the guest's doing as far as it is known to be reachable by one. */
-static bool kvm_exit_internal(struct kvm_cpu *vcpu, const struct engine_host *host, enum engine_end *ret_end,
-			      const char **ret_why)
+static bool kvm_exit_internal(struct kvm_cpu *vcpu, const struct engine_host *host,
+			      enum engine_end *ret_end, const char **ret_why)
 {
 	switch (vcpu->run->internal.suberror) {
 	case KVM_INTERNAL_ERROR_EMULATION:
@@ -92,16 +97,19 @@ static bool kvm_exit_internal(struct kvm_cpu *vcpu, const struct engine_host *ho
 		*ret_end = ENGINE_END_UNSUPPORTED;
 		return false;
 	case KVM_INTERNAL_ERROR_SIMUL_EX:
-	case KVM_INTERNAL_ERROR_DELIVERY_EV: /* its stack or interrupt table lies where no memory is */
+	case KVM_INTERNAL_ERROR_DELIVERY_EV: /* its stack or interrupt table lies where no memory is
+					      */
 		*ret_end = ENGINE_END_SHUTDOWN;
 		return false;
 	default:
-		*ret_why = kvm_why(vcpu, "KVM reports internal error", vcpu->run->internal.suberror);
+		*ret_why =
+			kvm_why(vcpu, "KVM reports internal error", vcpu->run->internal.suberror);
 		return false;
 	}
 }
 
-enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *host, const char **ret_why)
+enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *host,
+			     const char **ret_why)
 {
 	struct kvm_cpu *vcpu = kvm_cpu_of(gcp);
 	struct kvm_run *run = vcpu->run;
@@ -115,8 +123,8 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 		bool fault = false;
 
 		/*
-		 * The order matters: a kick sets immediate_exit after its reason, so either must_stop sees the
-		 * reason or KVM_RUN sees immediate_exit.
+		 * The order matters: a kick sets immediate_exit after its reason, so either
+		 * must_stop sees the reason or KVM_RUN sees immediate_exit.
 		 */
 		run->immediate_exit = 0;
 		atomic_thread_fence(memory_order_seq_cst);
@@ -152,7 +160,8 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 				      run->fail_entry.hardware_entry_failure_reason);
 			goto out;
 		default:
-			why = kvm_why(vcpu, "KVM returned an exit that is not known here:", run->exit_reason);
+			why = kvm_why(vcpu, "KVM returned an exit that is not known here:",
+				      run->exit_reason);
 			goto out;
 		}
 		if (!fault)

@@ -73,7 +73,8 @@ int platform_host_bridge_add(struct pci_bus *pci)
 	return pci_device_add(pci, &bridge, &dev);
 }
 
-int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *ctx, struct platform **ret_platform)
+int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *ctx,
+		    struct platform **ret_platform)
 {
 	struct platform *p = calloc(1, sizeof(*p));
 

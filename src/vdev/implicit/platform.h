@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The implicit vdevs of x86-64 that are not KVM's: the PCI host bridge, and the ACPI platform (sleep control and
- * status, reset register, event register of the power button, the delay port).
+ * The implicit vdevs of x86-64 that are not KVM's: the PCI host bridge, and the ACPI platform
+ * (sleep control and status, reset register, event register of the power button, the delay port).
  *
  * Made and freed by src/vm. The registers are used on vCPU threads; platform_button on any thread.
  */
@@ -22,7 +22,8 @@ int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *
 		    struct platform **ret_platform) MUST_CHECK;
 void platform_free(struct platform *platform);
 
-/* The power button is pressed: the event register shows it, the interrupt is raised until the guest reads that. */
+/* The power button is pressed: the event register shows it, the interrupt is raised until the guest
+ * reads that. */
 void platform_button(struct platform *platform);
 
 #endif

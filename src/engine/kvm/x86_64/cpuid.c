@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The CPUID table of a vCPU: what KVM supports, with the topology of this VM (one package of single-threaded cores,
- * APIC id = index), without nested virtualization, and with two hypervisor ranges: ours at 0x40000000, KVM's at
- * 0x40000100.
+ * The CPUID table of a vCPU: what KVM supports, with the topology of this VM (one package of
+ * single-threaded cores, APIC id = index), without nested virtualization, and with two hypervisor
+ * ranges: ours at 0x40000000, KVM's at 0x40000100.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,8 @@ static unsigned bits_for(unsigned n)
 }
 
 /* A level of the topology leaf; KVM gives no more than an empty first one. */
-static void cpuid_topology(struct kvm_cpuid_entry2 *e, unsigned level, unsigned index, unsigned num_cpus)
+static void cpuid_topology(struct kvm_cpuid_entry2 *e, unsigned level, unsigned index,
+			   unsigned num_cpus)
 {
 	e->function = LEAF_TOPOLOGY;
 	e->index = level;
@@ -65,7 +66,8 @@ static void cpuid_topology(struct kvm_cpuid_entry2 *e, unsigned level, unsigned 
 	}
 }
 
-static void cpuid_patch(const struct kvm *kvm, struct kvm_cpuid_entry2 *e, unsigned index, unsigned num_cpus)
+static void cpuid_patch(const struct kvm *kvm, struct kvm_cpuid_entry2 *e, unsigned index,
+			unsigned num_cpus)
 {
 	switch (e->function) {
 	case LEAF_FEATURES:
@@ -79,7 +81,8 @@ static void cpuid_patch(const struct kvm *kvm, struct kvm_cpuid_entry2 *e, unsig
 		else
 			e->edx &= ~(uint32_t)FEATURES_EDX_HTT;
 		break;
-	case LEAF_CACHES: /* cores of the package, CPUs that share the cache: each its own but the last level */
+	case LEAF_CACHES: /* cores of the package, CPUs that share the cache: each its own but the
+			     last level */
 		if (e->eax & 0x1f) {
 			unsigned sharing = ((e->eax >> 5) & 7) >= 3 ? num_cpus : 1;
 
@@ -119,7 +122,8 @@ static void cpuid_patch(const struct kvm *kvm, struct kvm_cpuid_entry2 *e, unsig
 struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm *kvm, unsigned index, unsigned num_cpus)
 {
 	const struct kvm_cpuid2 *from = kvm->cpuid;
-	struct kvm_cpuid2 *to = calloc(1, sizeof(*to) + (from->nent + 1 + TOPOLOGY_LEVELS) * sizeof(to->entries[0]));
+	struct kvm_cpuid2 *to = calloc(1, sizeof(*to) + (from->nent + 1 + TOPOLOGY_LEVELS) *
+								sizeof(to->entries[0]));
 
 	if (!to)
 		return NULL;

@@ -6,7 +6,8 @@
 
 #include "engine/kvm/kvm.h"
 
-/* Fixed pages that Intel's VMX needs below 4 GiB; kept out of the guest's memory by the address plan. */
+/* Fixed pages that Intel's VMX needs below 4 GiB; kept out of the guest's memory by the address
+ * plan. */
 enum { KVM_IDENTITY_MAP = 0xfffbc000, KVM_TSS = 0xfffbd000 };
 
 enum { MAX_CPUID_ENTRIES = 256 };
@@ -36,7 +37,8 @@ int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why)
 	uint64_t identity = KVM_IDENTITY_MAP;
 	int rc;
 
-	kvm->cpuid = calloc(1, sizeof(*kvm->cpuid) + MAX_CPUID_ENTRIES * sizeof(kvm->cpuid->entries[0]));
+	kvm->cpuid =
+		calloc(1, sizeof(*kvm->cpuid) + MAX_CPUID_ENTRIES * sizeof(kvm->cpuid->entries[0]));
 	if (!kvm->cpuid)
 		return -ENOMEM;
 	kvm->cpuid->nent = MAX_CPUID_ENTRIES;
@@ -89,8 +91,8 @@ unsigned kvm_arch_pin_routes(const struct kvm *kvm, struct kvm_irq_routing_entry
 		entries[n++] = (struct kvm_irq_routing_entry){
 			.gsi = pin,
 			.type = KVM_IRQ_ROUTING_IRQCHIP,
-			.u.irqchip = { .irqchip = pin < 8 ? KVM_IRQCHIP_PIC_MASTER :
-							    KVM_IRQCHIP_PIC_SLAVE,
+			.u.irqchip = { .irqchip = pin < 8 ? KVM_IRQCHIP_PIC_MASTER
+							  : KVM_IRQCHIP_PIC_SLAVE,
 				       .pin = pin % 8 },
 		};
 	}
@@ -175,7 +177,9 @@ static void kvm_sregs_long_mode(struct kvm_sregs *s, const struct engine_boot *b
 
 int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot)
 {
-	struct kvm_regs regs = { .rip = boot->rip, .rsp = boot->rsp, .rsi = boot->rsi, .rflags = 2 };
+	struct kvm_regs regs = {
+		.rip = boot->rip, .rsp = boot->rsp, .rsi = boot->rsi, .rflags = 2
+	};
 	struct kvm_sregs sregs;
 	int rc = kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs);
 
