@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting and ending: raw guests, a stock Linux guest on 1 to 16 vCPUs, the documented exit statuses."""
 import re
+import warnings
 
 import pytest
 
@@ -19,17 +20,24 @@ def test_raw_guest_at_first_free_ram(host):
 
 @pytest.mark.parametrize("cpus", [1, 4, 16])
 def test_linux_reaches_init_on(host, cpus):
-    def boot():
-        return host.linux("echo cpus=$(nproc); echo version=$(uname -r); cd /sys/devices/system/cpu; "
-                          "echo packages=$(cat cpu*/topology/physical_package_id | sort -u | wc -l); "
-                          "echo cores=$(cat cpu*/topology/core_cpus_list | sort -u | wc -l); "
-                          "echo nested=$(grep -cwE 'svm|vmx' /proc/cpuinfo)", cpus=cpus, timeout=150)
+    script = ("echo cpus=$(nproc); echo version=$(uname -r); cd /sys/devices/system/cpu; "
+              "echo packages=$(cat cpu*/topology/physical_package_id | sort -u | wc -l); "
+              "echo cores=$(cat cpu*/topology/core_cpus_list | sort -u | wc -l); "
+              "echo nested=$(grep -cwE 'svm|vmx' /proc/cpuinfo)")
+    log = "vdev ser8250 intr myioapic:4 hostdev >/tmp/t/serial\n"  # what the kernel says before its console is there
 
-    text = boot()
+    def boot():
+        result = host.qvm(*guests.linux(script, cpus=cpus, serial=log, cmdline="console=ttyS0 console=hvc0"),
+                          before="touch /tmp/t/serial", timeout=150)
+        return result.text.replace("\r\n", "\n"), f"{result.error}\n{host.run('tail -c 4000 /tmp/t/serial').text}"
+
+    text, said = boot()
     if cpus == 16 and "cpus=" not in text:
         # Open: a board has 2 emulated CPUs, and a guest with 16 vCPUs now and then ends before its console is there (1 of
-        # 8 seen; the board itself has hung too). Once more, and no more.
-        text = boot()
+        # 8 seen; the board itself has hung too). Once more, and no more; the first one's words stand in the report.
+        warnings.warn(f"a guest with 16 vCPUs ended before its console was there:\n{said}")
+        text, said = boot()
+    assert "cpus=" in text, said
     assert marked(text, "cpus") == str(cpus)
     assert (marked(text, "packages"), marked(text, "cores"), marked(text, "nested")) == ("1", str(cpus), "0")
     assert "cloud-amd64" in marked(text, "version")
