@@ -46,7 +46,14 @@ class Qmp:
         try:
             self._socket = socket.socket(socket.AF_UNIX)
             self._socket.settimeout(30)
-            self._socket.connect(f"/proc/self/fd/{handle}/qmp")
+            for attempt in range(100):  # it has its name a moment before it listens
+                try:
+                    self._socket.connect(f"/proc/self/fd/{handle}/qmp")
+                    break
+                except ConnectionRefusedError:
+                    if attempt == 99:
+                        raise
+                    time.sleep(0.1)
         finally:
             os.close(handle)
         self._lines = self._socket.makefile("rb")

@@ -175,20 +175,32 @@ static void set_loggers(const struct conf *conf)
 	for (unsigned i = 0; i < n; i++)
 		sinks[i] = (struct log_sink){ .mask = conf->loggers[i].mask,
 					      .dest = (enum log_dest)conf->loggers[i].dest };
+	if (conf->debug) {
+		if (!n)
+			sinks[n++] = (struct log_sink){ LOG_SEV_DEFAULT, LOG_TO_STDERR };
+		for (unsigned i = 0; i < n; i++)
+			if (sinks[i].mask & LOG_SEV_INFO && sinks[i].dest != LOG_TO_NONE)
+				sinks[i].mask |= LOG_SEV_DEBUG;
+	}
 	(void)!log_set_sinks(sinks, n);
 	if (conf->system.text)
 		log_set_name(conf->system.text);
 }
 
-static int list_variables(void)
+/* Name, type, context, value as the configuration has it, what it is about. */
+static int list_variables(const struct conf *conf)
 {
-	const struct qvmx_option *o;
-	const char *context;
-	bool built;
+	const struct conf_variable *v;
 
-	for (unsigned i = 0; (o = conf_variable(i, &context, &built)); i++)
-		printf("%-24s%-28s%-8s%s%s\n", o->name, type_name(o), context,
-		       o->help ? o->help : "", built ? "" : " (not built yet)");
+	for (unsigned i = 0; (v = conf_variable(i)); i++) {
+		const struct qvmx_option *o = &v->option;
+		const struct conf_set *set = conf_set_find(conf, o->name, -1);
+		const char *value = set ? set->value.text : v->initial;
+
+		printf("%-22s %-11s %-7s %-18s  %s%s\n", o->name, type_name(o) + 1, v->context,
+		       *value ? value : "-", o->help,
+		       v->state == CONF_VARIABLE_LATER ? " (not built yet)" : "");
+	}
 	return 0;
 }
 
@@ -235,7 +247,7 @@ static int configure(struct vdev_types *types, int argc, char **argv, int first_
 	    conf_parse(conf)) {
 		log_write(LOG_SEV_FATAL, "out of memory");
 	} else if (conf->set_query.source) {
-		status = list_variables();
+		status = list_variables(conf);
 	} else if (conf->num_errors) {
 		/* The rest of the mistakes is found by planning what could be understood. */
 		struct vm *vm = NULL;

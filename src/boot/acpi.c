@@ -243,6 +243,23 @@ static uint64_t build_mcfg(struct acpi_builder *t)
 	return table_end(t);
 }
 
+/* The user's tables have their headers. */
+static uint64_t put_extra(struct acpi_builder *t, const struct acpi_extra *extra)
+{
+	struct acpi_table *table = &t->out.tables[t->out.num_tables];
+
+	while (!aml_error(&t->b) && t->b.len % TABLE_ALIGN)
+		put_zeros(&t->b, 1);
+	memcpy(table->signature, extra->data, 4);
+	table->offset = t->b.len;
+	table->len = extra->len;
+	aml_put_bytes(&t->b, extra->data, extra->len);
+	if (aml_error(&t->b))
+		return 0;
+	t->out.num_tables++;
+	return t->gpa_base + table->offset;
+}
+
 /* "XSDT" with entries of 8 bytes, or "RSDT" with entries of 4. */
 static uint64_t build_root(struct acpi_builder *t, const char *signature, unsigned int entry_len,
 			   const uint64_t *gpas, size_t num)
@@ -269,7 +286,7 @@ static void write_rsdp(struct acpi_builder *t, uint64_t rsdt_gpa, uint64_t xsdt_
 
 static int build_all(struct acpi_builder *t)
 {
-	uint64_t gpas[3], dsdt, rsdt, xsdt;
+	uint64_t gpas[3 + ACPI_MAX_EXTRA], dsdt, rsdt, xsdt;
 	size_t num = 0;
 	int r;
 
@@ -281,6 +298,8 @@ static int build_all(struct acpi_builder *t)
 	gpas[num++] = build_madt(t);
 	if (t->cfg->pci.present)
 		gpas[num++] = build_mcfg(t);
+	for (size_t i = 0; i < t->cfg->num_extra; i++)
+		gpas[num++] = put_extra(t, &t->cfg->extra[i]);
 	rsdt = build_root(t, "RSDT", 4, gpas, num);
 	xsdt = build_root(t, "XSDT", 8, gpas, num);
 	r = aml_error(&t->b);
@@ -296,8 +315,9 @@ int acpi_build(const struct acpi_config *cfg, uint64_t gpa_base, size_t max_len,
 	struct acpi_builder t = { .cfg = cfg, .gpa_base = gpa_base };
 	int r;
 
-	if (!cfg->num_cpus || cfg->num_cpus > ACPI_MAX_CPUS || cfg->sleep_port == UINT16_MAX ||
-	    gpa_base % TABLE_ALIGN || !range_inside(gpa_base, max_len, 0, ADDRESS_END))
+	if (!cfg->num_cpus || cfg->num_cpus > ACPI_MAX_CPUS || cfg->num_extra > ACPI_MAX_EXTRA ||
+	    cfg->sleep_port == UINT16_MAX || gpa_base % TABLE_ALIGN ||
+	    !range_inside(gpa_base, max_len, 0, ADDRESS_END))
 		return -EINVAL;
 	r = build_all(&t);
 	if (r == 0 && t.b.len > max_len)
@@ -310,6 +330,42 @@ int acpi_build(const struct acpi_config *cfg, uint64_t gpa_base, size_t max_len,
 	t.out.len = t.b.len;
 	t.out.rsdp_gpa = gpa_base;
 	*ret = t.out;
+	return 0;
+}
+
+int acpi_extra_check(const uint8_t *data, size_t len, const char **ret_why)
+{
+	static const char ours[][5] = { "DSDT", "FACP", "APIC", "MCFG",
+					"RSDT", "XSDT", "FACS", "RSD " };
+	uint32_t said;
+
+	if (len < HEADER_LEN) {
+		*ret_why = "it is shorter than the header of a table, 36 bytes";
+		return -EINVAL;
+	}
+	said = (uint32_t)data[4] | (uint32_t)data[5] << 8 | (uint32_t)data[6] << 16 |
+	       (uint32_t)data[7] << 24;
+	for (unsigned int i = 0; i < ARRAY_LEN(ours); i++) {
+		if (memcmp(data, ours[i], 4) == 0) {
+			*ret_why = "the VM has its own table of that kind";
+			return -EINVAL;
+		}
+	}
+	for (unsigned int i = 0; i < 4; i++) {
+		if ((data[i] < 'A' || data[i] > 'Z') && (data[i] < '0' || data[i] > '9') &&
+		    data[i] != '_') {
+			*ret_why = "it does not start with a signature of four letters";
+			return -EINVAL;
+		}
+	}
+	if (said != len) {
+		*ret_why = "its header has another length than the file";
+		return -EINVAL;
+	}
+	if (checksum_of(data, len)) {
+		*ret_why = "its checksum is wrong";
+		return -EINVAL;
+	}
 	return 0;
 }
 

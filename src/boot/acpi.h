@@ -27,6 +27,11 @@
 
 #define ACPI_MAX_CPUS		4096u
 
+enum {
+	ACPI_MAX_EXTRA = 32,
+	ACPI_MAX_EXTRA_LEN = 1 << 20 /* bytes of one */
+};
+
 /* [first, last], both inclusive; last < first: none (so { 1, 0 }). */
 struct acpi_window {
 	uint64_t first;
@@ -85,6 +90,12 @@ struct acpi_events {
 	uint16_t port;
 };
 
+/* A table that is taken as it is, with its header. */
+struct acpi_extra {
+	const uint8_t *data;
+	size_t len;
+};
+
 struct acpi_config {
 	unsigned int num_cpus; /* local APIC ids 0 .. num_cpus - 1 */
 	uint32_t lapic_addr;   /* 0xfee00000 */
@@ -102,6 +113,9 @@ struct acpi_config {
 	struct acpi_events events; /* present: the VM has a power button */
 	const struct acpi_device *devices;
 	size_t num_devices;
+	const struct acpi_extra
+		*extra; /* at most ACPI_MAX_EXTRA, each passed by acpi_extra_check */
+	size_t num_extra;
 };
 
 /* One table in the result, for listings and dumps. */
@@ -119,7 +133,7 @@ struct acpi_tables {
 	uint8_t *data;
 	size_t len;
 	uint64_t rsdp_gpa;
-	struct acpi_table tables[6];
+	struct acpi_table tables[6 + ACPI_MAX_EXTRA];
 	size_t num_tables;
 };
 
@@ -131,6 +145,12 @@ struct acpi_tables {
  */
 int acpi_build(const struct acpi_config *cfg, uint64_t gpa_base, size_t max_len,
 	       struct acpi_tables *ret) MUST_CHECK;
+
+/*
+ * Whether the bytes can be a table beside ours. -EINVAL: *ret_why is a sentence part that says why
+ * not: no header, another length than the header's, a wrong checksum, or a table that is ours.
+ */
+int acpi_extra_check(const uint8_t *data, size_t len, const char **ret_why) MUST_CHECK;
 
 void acpi_tables_free(struct acpi_tables *tables);
 

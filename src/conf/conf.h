@@ -24,15 +24,17 @@
 #include "base/strbuf.h"
 #include "base/util.h"
 
-#define CONF_MAX_FILE	(1u << 20) /* bytes of one file */
-#define CONF_MAX_FILES	256u	   /* files of one VM */
-#define CONF_MAX_WORDS	65536u	   /* words of all sources together */
-#define CONF_MAX_WORD	65536u	   /* bytes of one word, substitutions done */
-#define CONF_MAX_ERRORS 100u	   /* errors that are kept; more are counted */
-#define CONF_MAX_NAME	64u	   /* bytes of a system's or a vdev's name */
-#define CONF_MAX_CPUS	1024u
-#define CONF_MAX_VDEVS	4096u
-#define CONF_PAGE	4096u /* memory is given in multiples of this */
+#define CONF_MAX_FILE	  (1u << 20) /* bytes of one file */
+#define CONF_MAX_FILES	  256u	     /* files of one VM */
+#define CONF_MAX_WORDS	  65536u     /* words of all sources together */
+#define CONF_MAX_WORD	  65536u     /* bytes of one word, substitutions done */
+#define CONF_MAX_ERRORS	  100u	     /* errors that are kept; more are counted */
+#define CONF_MAX_NAME	  64u	     /* bytes of a system's or a vdev's name */
+#define CONF_MAX_CPUS	  1024u
+#define CONF_MAX_VDEVS	  4096u
+#define CONF_MAX_RT_PRIO  99u /* of `sched PRIOr` and `PRIOf`: what Linux has */
+#define CONF_MAX_HOST_CPU 1023u
+#define CONF_PAGE	  4096u /* memory is given in multiples of this */
 
 struct conf;
 
@@ -113,7 +115,9 @@ struct conf_reserve {
 
 struct conf_cpu {
 	struct conf_sched sched;
-	struct conf_text runmask, partition, cluster;
+	unsigned *host_cpus; /* `runmask`: the host's CPUs that the thread may run on; none: all */
+	unsigned num_host_cpus;
+	struct conf_pos runmask_pos; /* of the argument */
 	struct conf_pos pos;
 };
 
@@ -146,6 +150,7 @@ struct conf_vdev_type {
 	bool pic;	      /* others' `intr` may name it */
 	const char *pic_name; /* a PIC's name if it has no `name`, or NULL */
 	bool accel;	      /* a platform chip that KVM also has: `accel` is allowed */
+	bool safety;	      /* a safety variant: allowed in a VM with `safety` */
 };
 
 enum conf_accel { CONF_ACCEL_AUTO, CONF_ACCEL_ON, CONF_ACCEL_OFF };
@@ -268,9 +273,10 @@ struct conf {
 	struct conf_pos unsupported_pos[CONF_NUM_UNSUP]; /* source 0: the default */
 	struct conf_logger *loggers;			 /* none: LOG_SEV_DEFAULT to stderr */
 	unsigned num_loggers;
-	struct conf_text dump, user, safety;
-	bool dryrun, debug;
-	struct conf_pos dryrun_pos, debug_pos;
+	struct conf_text dump;	      /* a directory, or "|COMMAND" */
+	struct conf_text user, group; /* `user USER[:GROUP]` */
+	bool dryrun, debug, safety;
+	struct conf_pos dryrun_pos, debug_pos, safety_pos;
 
 	struct conf_diag *diags; /* in the order in which they were found */
 	unsigned num_diags;
@@ -334,8 +340,29 @@ void conf_dump(const struct conf *c, struct strbuf *out);
 int conf_option_value(const struct qvmx_option *opt, const char *text,
 		      uint64_t *ret_value) MUST_CHECK;
 
-/* The index-th variable that `set` knows, NULL behind the last. *ret_context: "global", "cpu" or
- * "vdev". */
-const struct qvmx_option *conf_variable(unsigned index, const char **ret_context, bool *ret_built);
+enum conf_variable_state {
+	CONF_VARIABLE_BUILT,
+	CONF_VARIABLE_LATER,	 /* known, not built yet: an error */
+	CONF_VARIABLE_NO_EFFECT, /* about what Linux does not have: a warning */
+};
+
+/* What `set` knows. */
+struct conf_variable {
+	struct qvmx_option option;
+	const char *context; /* "global", "cpu" or "vdev" */
+	const char *initial; /* the value without any `set` */
+	enum conf_variable_state state;
+};
+
+/* The index-th variable, NULL behind the last. */
+const struct conf_variable *conf_variable(unsigned index);
+
+/*
+ * The `set` of a variable that counts for a vdev (its index, or -1): the last one in its context,
+ * else the last one outside of all. NULL: there is none.
+ */
+const struct conf_set *conf_set_find(const struct conf *c, const char *name, int vdev);
+/* The truth value of a variable; if it is not set, or no truth value, its initial one. */
+bool conf_set_bool(const struct conf *c, const char *name, int vdev);
 
 #endif

@@ -322,7 +322,7 @@ bool conf_read_intr(struct conf *c, const struct conf_word *w, struct conf_part 
 	return ret->text && ret->pic;
 }
 
-/* PRIO[r|f|o]; the sporadic form HIGH,LOW,...s is known and not built. */
+/* PRIO[r|f|o]; the sporadic form HIGH,LOW,...s is known, and Linux has nothing like it. */
 bool conf_read_sched(struct conf *c, const struct conf_word *w, struct conf_sched *ret)
 {
 	struct conf_part part = { w->text, strlen(w->text) };
@@ -332,18 +332,16 @@ bool conf_read_sched(struct conf *c, const struct conf_word *w, struct conf_sche
 	if (w->bad)
 		return false;
 	if (memchr(part.text, ',', part.len)) {
-		conf_not_built(c, &w->pos, "sched HIGH,LOW,MAX_REPL,REPL_PERIOD,INIT_BUDGETs");
+		conf_error(c, &w->pos,
+			   "'%s' asks for sporadic scheduling, which Linux does not have", w->text);
+		conf_expected(c, "PRIO, PRIOr (round robin) or PRIOf (first in, first out)");
 		return false;
 	}
 	if (part.len && strchr("rfo", part.text[part.len - 1]))
 		policy = part.text[--part.len];
-	if (!conf_read_number(c, w, part, 1, PRIO_MAX, &prio))
+	if (!conf_read_number(c, w, part, 1,
+			      policy == 'r' || policy == 'f' ? CONF_MAX_RT_PRIO : PRIO_MAX, &prio))
 		return false;
-	if (policy == 'r' || policy == 'f') {
-		conf_not_built(c, &w->pos, policy == 'r' ? "sched PRIOr" : "sched PRIOf");
-		conf_expected(c, "a priority alone, or with the letter o");
-		return false;
-	}
 	*ret = (struct conf_sched){
 		.given = true, .prio = (unsigned)prio, .policy = policy, .pos = w->pos
 	};

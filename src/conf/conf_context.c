@@ -4,14 +4,42 @@
 
 #include <string.h>
 
-static void cpu_text(struct conf *c, const struct conf_word *w, struct conf_text *ret,
-		     const char *expected)
+static void cpu_runmask(struct conf *c, const struct conf_word *w, struct conf_cpu *cpu)
 {
-	const struct conf_word *arg = conf_take_argument(c, w, expected);
+	const struct conf_word *arg =
+		conf_take_argument(c, w, "host CPUs, counted from 0, separated by commas");
+	struct conf_part rest;
 
-	if (arg && !arg->bad)
-		*ret = (struct conf_text){ arg->text, arg->pos };
-	conf_not_built(c, &w->pos, w->text);
+	if (!arg || arg->bad)
+		return;
+	rest = (struct conf_part){ arg->text, strlen(arg->text) };
+	cpu->host_cpus = NULL;
+	cpu->num_host_cpus = 0;
+	cpu->runmask_pos = arg->pos;
+	while (rest.text) {
+		uint64_t number;
+		unsigned *item;
+
+		if (!conf_read_number(c, arg, conf_split(&rest, ','), 0, CONF_MAX_HOST_CPU,
+				      &number))
+			return;
+		item = conf_append(c, &cpu->host_cpus, &cpu->num_host_cpus, sizeof(*item));
+		if (!item)
+			return;
+		*item = (unsigned)number;
+	}
+}
+
+/* What a QNX host has by a name and Linux by other means. */
+static void cpu_foreign(struct conf *c, const struct conf_word *w, const char *what,
+			const char *instead)
+{
+	const struct conf_word *arg = conf_take_argument(c, w, "a name");
+
+	if (!arg)
+		return;
+	conf_error(c, &w->pos, "'%s' is about %s, which Linux does not have", w->text, what);
+	conf_expected(c, "%s", instead);
 }
 
 static bool cpu_option(struct conf *c, const struct conf_word *w)
@@ -24,11 +52,13 @@ static bool cpu_option(struct conf *c, const struct conf_word *w)
 		if (arg && conf_read_sched(c, arg, &cpu->sched))
 			cpu->sched.pos = w->pos;
 	} else if (!strcmp(w->text, "runmask")) {
-		cpu_text(c, w, &cpu->runmask, "host CPUs, counted from 0, separated by commas");
+		cpu_runmask(c, w, cpu);
 	} else if (!strcmp(w->text, "partition")) {
-		cpu_text(c, w, &cpu->partition, "the name of a partition");
+		cpu_foreign(c, w, "the partitions of a QNX scheduler",
+			    "qvm started in a control group, such as 'systemd-run -p "
+			    "CPUQuota=50% qvm ...'");
 	} else if (!strcmp(w->text, "cluster")) {
-		cpu_text(c, w, &cpu->cluster, "the name of a cluster");
+		cpu_foreign(c, w, "named sets of CPUs", "runmask with the numbers of the CPUs");
 	} else {
 		return false;
 	}
@@ -44,10 +74,6 @@ static void reserve_loc(struct conf *c, const struct conf_word *w, struct conf_r
 				 "mem:ADDRESS,LENGTH, io:PORT[,LENGTH] or pci:BUS:DEV[.FUNC]");
 	if (!arg || !conf_read_loc(c, arg, CONF_SPACE_MEM, &loc))
 		return;
-	if (loc.space == CONF_SPACE_PCI) {
-		conf_not_built(c, &arg->pos, "reserve loc pci:");
-		return;
-	}
 	if (loc.space == CONF_SPACE_PCI_ID) {
 		conf_error(c, &arg->pos, "'%s' is a kind of device, not a place", arg->text);
 		conf_expected(c, "pci:BUS:DEV[.FUNC]");

@@ -150,6 +150,8 @@ static void dump_cpus(const struct conf *c, struct strbuf *out)
 			strbuf_add_char(out, ' ');
 			dump_sched(out, &c->cpus[i].sched);
 		}
+		for (unsigned k = 0; k < c->cpus[i].num_host_cpus; k++)
+			strbuf_printf(out, "%s%u", k ? "," : " runmask ", c->cpus[i].host_cpus[k]);
 		strbuf_add_char(out, '\n');
 		dump_sets(c, out, -1, (int)i, "\t");
 	}
@@ -250,4 +252,21 @@ void conf_dump(const struct conf *c, struct strbuf *out)
 		strbuf_add_text(out, "dryrun\n");
 	if (c->debug)
 		strbuf_add_text(out, "debug\n");
+	if (c->safety)
+		strbuf_add_text(out, "safety\n");
+	if (c->dump.text) {
+		strbuf_add_text(out, "dump ");
+		dump_text(out, c->dump.text);
+		strbuf_add_char(out, '\n');
+	}
+	if (c->user.text) {
+		struct strbuf user = { 0 };
+
+		strbuf_printf(&user, "%s%s%s", c->user.text, c->group.text ? ":" : "",
+			      c->group.text ? c->group.text : "");
+		strbuf_add_text(out, "user ");
+		dump_text(out, strbuf_text(&user));
+		strbuf_add_char(out, '\n');
+		strbuf_free(&user);
+	}
 }

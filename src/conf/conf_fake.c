@@ -59,6 +59,7 @@ static const struct conf_vdev_type types[] = {
 	{ "8259", .loc_space = CONF_SPACE_IO, .accel = true },
 	{ "gic", .pic = true, .pic_name = "gic" },
 	{ "sample", OPTIONS(sample_options) },
+	{ "sober", .safety = true },
 };
 
 static const struct conf_vdev_type *fake_find_vdev(void *ctx, const char *type,

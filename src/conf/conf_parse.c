@@ -55,7 +55,7 @@ static void parse_expect_options(struct conf *c)
 	struct strbuf list = { 0 };
 
 	if (c->priv->context == CONF_IN_CPU) {
-		conf_expected(c, "sched, or a new entry");
+		conf_expected(c, "sched, runmask, or a new entry");
 		return;
 	}
 	if (c->priv->context == CONF_IN_RESERVE || c->priv->context == CONF_IN_PASS) {

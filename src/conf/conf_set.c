@@ -4,76 +4,101 @@
 
 #include <string.h>
 
-enum variable_state {
-	VARIABLE_BUILT,
-	VARIABLE_LATER,
-	VARIABLE_NO_EFFECT, /* about something that Linux does not have: accepted, with a warning */
-};
-
-struct variable {
-	struct qvmx_option option;
-	const char *context;
-	enum variable_state state;
-};
-
-static const struct variable variables[] = {
+static const struct conf_variable variables[] = {
 	{ { "acpi-dump-dir", QVMX_OPT_PATH,
 	    .help = "write the guest's ACPI tables into this directory" },
-	  "global" },
+	  "global",
+	  "" },
 	{ { "counter-offset", QVMX_OPT_NUMBER,
 	    .help = "guest counter less host counter; all ones: start at 0" },
 	  "global",
-	  VARIABLE_LATER },
+	  "0xffffffffffffffff",
+	  CONF_VARIABLE_LATER },
 	{ { "debug", QVMX_OPT_BOOL, .help = "include this vdev in the status report" },
 	  "vdev",
-	  VARIABLE_LATER },
+	  "on" },
 	{ { "exit-on-halt", QVMX_OPT_BOOL, .help = "a halted vCPU gives its host CPU to others" },
 	  "global",
-	  VARIABLE_LATER },
+	  "on",
+	  CONF_VARIABLE_LATER },
 	{ { "fdt-dump-file", QVMX_OPT_PATH, .help = "write the guest's device tree to this file" },
 	  "global",
-	  VARIABLE_LATER },
+	  "",
+	  CONF_VARIABLE_LATER },
 	{ { "grow-heap", QVMX_OPT_ADDRESS, .help = "enlarge the heap by this; no effect on Linux" },
 	  "global",
-	  VARIABLE_NO_EFFECT },
+	  "0",
+	  CONF_VARIABLE_NO_EFFECT },
 	{ { "host-paddr-gich", QVMX_OPT_ADDRESS,
 	    .help = "where the host's GICH is; no effect on Linux" },
 	  "global",
-	  VARIABLE_NO_EFFECT },
+	  "0",
+	  CONF_VARIABLE_NO_EFFECT },
 	{ { "host-paddr-gicv", QVMX_OPT_ADDRESS,
 	    .help = "where the host's GICV is; no effect on Linux" },
 	  "global",
-	  VARIABLE_NO_EFFECT },
+	  "0",
+	  CONF_VARIABLE_NO_EFFECT },
 	{ { "legacy-free", QVMX_OPT_BOOL,
 	    .help = "the guest is told that there are no legacy devices" },
 	  "global",
-	  VARIABLE_LATER },
+	  "off",
+	  CONF_VARIABLE_LATER },
 	{ { "message-block-timeout", QVMX_OPT_NUMBER,
-	    .help = "milliseconds that a host server may block" },
+	    .help = "milliseconds that a host server may block; no effect on Linux" },
 	  "global",
-	  VARIABLE_LATER },
+	  "10000",
+	  CONF_VARIABLE_NO_EFFECT },
 	{ { "posted-interrupts", QVMX_OPT_BOOL, .help = "KVM decides; no effect on Linux" },
 	  "global",
-	  VARIABLE_NO_EFFECT },
+	  "on",
+	  CONF_VARIABLE_NO_EFFECT },
 	{ { "slog-buffer", QVMX_OPT_ADDRESS,
 	    .help = "bytes of the log buffer; no effect on Linux" },
 	  "global",
-	  VARIABLE_NO_EFFECT },
+	  "4K",
+	  CONF_VARIABLE_NO_EFFECT },
 	{ { "virtual-interrupts", QVMX_OPT_BOOL, .help = "KVM decides; no effect on Linux" },
 	  "global",
-	  VARIABLE_NO_EFFECT },
+	  "on",
+	  CONF_VARIABLE_NO_EFFECT },
 };
 
-const struct qvmx_option *conf_variable(unsigned index, const char **ret_context, bool *ret_built)
+const struct conf_variable *conf_variable(unsigned index)
 {
-	if (index >= ARRAY_LEN(variables))
-		return NULL;
-	*ret_context = variables[index].context;
-	*ret_built = variables[index].state != VARIABLE_LATER;
-	return &variables[index].option;
+	return index < ARRAY_LEN(variables) ? &variables[index] : NULL;
 }
 
-static const struct variable *set_find(struct conf *c, const struct conf_word *name)
+const struct conf_set *conf_set_find(const struct conf *c, const char *name, int vdev)
+{
+	const struct conf_set *best = NULL;
+
+	for (unsigned i = 0; i < c->num_sets; i++) {
+		const struct conf_set *set = &c->sets[i];
+
+		if (strcmp(set->var.text, name) || (set->vdev != -1 && set->vdev != vdev))
+			continue;
+		if (!best || set->vdev >= best->vdev)
+			best = set;
+	}
+	return best;
+}
+
+bool conf_set_bool(const struct conf *c, const char *name, int vdev)
+{
+	const struct conf_set *set = conf_set_find(c, name, vdev);
+	uint64_t value = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(variables); i++) {
+		if (!strcmp(variables[i].option.name, name))
+			(void)!conf_bool_parse(variables[i].initial, &value);
+	}
+	if (set)
+		(void)!conf_bool_parse(set->value.text, &value);
+	return value;
+}
+
+static const struct conf_variable *set_find(struct conf *c, const struct conf_word *name)
 {
 	struct conf_near near;
 
@@ -92,7 +117,7 @@ static const struct variable *set_find(struct conf *c, const struct conf_word *n
 bool conf_set_read(struct conf *c, const struct conf_word *w)
 {
 	struct conf_set set = { .vdev = -1, .cpu = -1, .pos = w->pos }, *item;
-	const struct variable *variable;
+	const struct conf_variable *variable;
 	const struct conf_word *name, *value;
 
 	name = conf_take_argument(c, w, "VARIABLE VALUE");
@@ -106,11 +131,11 @@ bool conf_set_read(struct conf *c, const struct conf_word *w)
 	value = conf_take_argument(c, w, "VARIABLE VALUE");
 	if (!variable || !value || !conf_check_option(c, name, value, &variable->option, "set"))
 		return false;
-	if (variable->state == VARIABLE_LATER) {
+	if (variable->state == CONF_VARIABLE_LATER) {
 		conf_error(c, &name->pos, "'set %s' is not built yet", name->text);
 		return false;
 	}
-	if (variable->state == VARIABLE_NO_EFFECT)
+	if (variable->state == CONF_VARIABLE_NO_EFFECT)
 		conf_warning(c, &name->pos, "'set %s' has no effect on Linux", name->text);
 	if (!strcmp(variable->context, "vdev") && c->priv->context == CONF_IN_VDEV)
 		set.vdev = (int)c->num_vdevs - 1;

@@ -247,14 +247,16 @@ static void test_limits(void **state)
 
 static void test_variables(void **state)
 {
-	const char *context;
+	const struct conf_variable *v;
 	unsigned count = 0;
-	bool built;
+	uint64_t value;
 
 	(void)state;
-	while (conf_variable(count, &context, &built)) {
-		assert_non_null(context);
-		count++;
+	for (; (v = conf_variable(count)); count++) {
+		assert_non_null(v->context);
+		/* No file is the initial place of anything. */
+		if (v->option.type != QVMX_OPT_PATH)
+			assert_int_equal(conf_option_value(&v->option, v->initial, &value), 0);
 	}
 	assert_true(count >= 10);
 }

@@ -160,6 +160,7 @@ static bool vdev_hostvector(struct conf *c, const struct conf_word *w, const str
 		return false;
 	v->has_hostvector = true;
 	v->hostvector = (uint32_t)value;
+	conf_warning(c, &w->pos, "'hostvector' has no effect: a Linux host gives its own vectors");
 	return true;
 }
 
@@ -316,6 +317,15 @@ static void vdev_check_required(struct conf *c, const struct conf_vdev *v)
 	}
 }
 
+/* With `safety` each vdev must be a safety variant. */
+static void vdev_check_safety(struct conf *c, const struct conf_vdev *v)
+{
+	if (!c->safety || !v->type || v->type->safety)
+		return;
+	conf_error(c, &v->type_name.pos, "vdev %s is no safety variant", v->type_name.text);
+	conf_note(c, &c->safety_pos, "the VM has only those because of 'safety'");
+}
+
 static const char *vdev_pic_name(const struct conf_vdev *v)
 {
 	return v->name.text || !v->type ? v->name.text : v->type->pic_name;
@@ -415,6 +425,7 @@ void conf_vdev_check_all(struct conf *c)
 		struct conf_vdev *v = &c->vdevs[i];
 
 		vdev_check_required(c, v);
+		vdev_check_safety(c, v);
 		vdev_check_name(c, i);
 		for (unsigned k = 0; k < v->num_intrs; k++)
 			vdev_check_intr(c, i, &v->intrs[k]);

@@ -156,6 +156,12 @@ static bool word_load_blob(struct conf *c, const struct conf_word *w, enum conf_
 			return conf_read_address(c, arg, first, &addr);
 		}
 	}
+	if (load.has_addr && blob == CONF_BLOB_ACPI) {
+		conf_error(c, &load.addr_pos,
+			   "an ACPI table has no address: it is put beside the others");
+		conf_expected(c, "acpi load FILE");
+		return false;
+	}
 	if (!path.len) {
 		conf_error(c, &arg->pos, "'load' without the name of a file");
 		conf_expected(c, "[ADDRESS,]FILE");
@@ -209,8 +215,8 @@ static bool word_blob(struct conf *c, const struct conf_word *w, enum conf_blob 
 		conf_not_built(c, &verb->pos, "pass");
 		return word_pass_blob(c, verb, blob);
 	}
-	if (blob == CONF_BLOB_FDT || blob == CONF_BLOB_ACPI)
-		conf_not_built(c, &w->pos, blob == CONF_BLOB_FDT ? "fdt load" : "acpi load");
+	if (blob == CONF_BLOB_FDT)
+		conf_not_built(c, &w->pos, "fdt load");
 	return word_load_blob(c, verb, blob);
 }
 
@@ -305,17 +311,55 @@ static bool word_logger(struct conf *c, const struct conf_word *w)
 
 static bool word_dump(struct conf *c, const struct conf_word *w)
 {
-	return word_text(c, w, "a directory, or \"|COMMAND\"", &c->dump);
+	static const char expected[] = "a directory, or \"|COMMAND\"";
+	struct conf_text text;
+	const char *command;
+
+	if (!word_text(c, w, expected, &text))
+		return false;
+	command = text.text + (text.text[0] == '|');
+	if (!command[strspn(command, " \t\n")]) {
+		conf_error(c, &text.pos, "'%s' is no place for a dump", text.text);
+		conf_expected(c, "%s", expected);
+		return false;
+	}
+	c->dump = text;
+	return true;
 }
 
+/* USER[:GROUP]. Whether they exist is seen when the VM is planned. */
 static bool word_user(struct conf *c, const struct conf_word *w)
 {
-	return word_text(c, w, "a user", &c->user);
+	static const char expected[] = "USER[:GROUP], names or numbers";
+	const struct conf_word *arg = conf_take_argument(c, w, expected);
+	struct conf_part group, user;
+	const char *name;
+
+	if (!arg || arg->bad)
+		return false;
+	group = (struct conf_part){ arg->text, strlen(arg->text) };
+	user = conf_split(&group, ':');
+	if (!user.len || (group.text && (!group.len || memchr(group.text, ':', group.len)))) {
+		conf_error(c, &arg->pos, "'%s' names no user", arg->text);
+		conf_expected(c, "%s", expected);
+		return false;
+	}
+	name = conf_strndup(c, user.text, user.len);
+	if (!name)
+		return false;
+	c->user = (struct conf_text){ name, conf_word_part(arg, user.text, user.len) };
+	c->group = (struct conf_text){ 0 };
+	if (group.text)
+		c->group = (struct conf_text){ group.text,
+					       conf_word_part(arg, group.text, group.len) };
+	return true;
 }
 
 static bool word_safety(struct conf *c, const struct conf_word *w)
 {
-	return word_text(c, w, "an argument", &c->safety);
+	c->safety = true;
+	c->safety_pos = w->pos;
+	return true;
 }
 
 static bool word_dryrun(struct conf *c, const struct conf_word *w)
@@ -352,9 +396,9 @@ static const struct conf_keyword keywords[] = {
 	{ "dryrun", false, word_dryrun },
 	{ "debug", false, word_debug },
 	{ "pass", true, word_pass },
-	{ "dump", true, word_dump },
-	{ "user", true, word_user },
-	{ "safety", true, word_safety },
+	{ "dump", false, word_dump },
+	{ "user", false, word_user },
+	{ "safety", false, word_safety },
 };
 
 const struct conf_keyword *conf_keyword_find(const char *name)

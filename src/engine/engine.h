@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/strbuf.h"
 #include "base/util.h"
 
 enum engine_space { ENGINE_MEM, ENGINE_IO, ENGINE_NUM_SPACES };
@@ -52,6 +53,12 @@ struct engine_host {
 	bool (*unsupported)(void *ctx, struct guest_cpu *gcp, const char *why);
 	/* Asked between entries: true ends vcpu_run with ENGINE_END_STOPPED. */
 	bool (*must_stop)(void *ctx, struct guest_cpu *gcp);
+	/*
+	 * Asked between entries: true calls `hold`, which returns when the vCPU may go on. While it
+	 * is held no instruction is half done, and its registers may be read.
+	 */
+	bool (*must_hold)(void *ctx, struct guest_cpu *gcp);
+	void (*hold)(void *ctx, struct guest_cpu *gcp);
 	void *ctx;
 };
 
@@ -92,7 +99,9 @@ struct engine_ops {
 	 * vCPU, or NULL. */
 	enum engine_end (*vcpu_run)(struct guest_cpu *gcp, const struct engine_host *host,
 				    const char **ret_why);
-	/* Make vcpu_run ask must_stop soon. Any thread. */
+	/* Append the registers of a vCPU that is held as notes of an ELF core file. Any thread. */
+	int (*vcpu_notes)(struct guest_cpu *gcp, struct strbuf *out);
+	/* Make vcpu_run ask must_stop and must_hold soon. Any thread. */
 	void (*vcpu_kick)(struct guest_cpu *gcp);
 	/* Writes of the guest to [addr, addr + len) signal fd, without an exit where the engine
 	 * can. */

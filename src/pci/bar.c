@@ -10,6 +10,7 @@
 #include "pci/internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 static bool is_io(const struct pci_bar *bar)
@@ -111,6 +112,25 @@ static bool inside_window(const struct pci_bus *pb, const struct pci_bar *bar, u
 	       (!is_io(bar) && range_inside(addr, bar->info.size, mem->start, mem->len));
 }
 
+/* The first address from addr on, aligned to size, where nothing is reserved. It may have wrapped.
+ */
+static uint64_t after_reserved(const struct pci_bus *pb, bool io, uint64_t addr, uint64_t size)
+{
+	for (unsigned i = 0; i < pb->num_reserved; i++) {
+		const struct pci_reserved *r = &pb->reserved[i];
+		uint64_t next;
+
+		if (r->io != io || !range_overlaps(r->start, r->len, addr, size))
+			continue;
+		next = align_up(r->start + r->len, size);
+		if (next <= addr)
+			return 0;
+		addr = next;
+		i = UINT_MAX; /* another may lie there */
+	}
+	return addr;
+}
+
 /* Largest first, so that alignment leaves no gaps; within a size in the order of the functions. */
 int pci_bus_place(struct pci_bus *pb, const struct pci_device **ret_dev, unsigned *ret_bar)
 {
@@ -132,6 +152,7 @@ int pci_bus_place(struct pci_bus *pb, const struct pci_device **ret_dev, unsigne
 		win = home_window(pb, bar);
 		used_here = &used[win == &pb->info.io ? 0 : win == &pb->info.mem32 ? 1 : 2];
 		addr = align_up(win->start + *used_here, size);
+		addr = after_reserved(pb, is_io(bar), addr, size);
 		/* Rounding up may wrap. */
 		if (addr < win->start + *used_here ||
 		    !range_inside(addr, size, win->start, win->len)) {

@@ -84,8 +84,17 @@ struct pci_device {
 	struct pci_msix *msix; /* NULL: none */
 };
 
+/* Not to be chosen for a BAR. */
+struct pci_reserved {
+	bool io;
+	uint64_t start, len;
+};
+
 struct pci_bus {
 	struct pci_bus_info info;
+	uint32_t reserved_slots; /* bits */
+	struct pci_reserved *reserved;
+	unsigned num_reserved;
 	pthread_mutex_t map_mtx;
 	bool placed;
 	bool ecam_mapped, ports_mapped;

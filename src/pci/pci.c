@@ -94,7 +94,28 @@ void pci_bus_destroy(struct pci_bus *pb)
 			device_destroy(pb->devices[i]);
 	}
 	pthread_mutex_destroy(&pb->map_mtx);
+	free(pb->reserved);
 	free(pb);
+}
+
+int pci_slot_reserve(struct pci_bus *pb, unsigned slot)
+{
+	if (slot >= PCI_NUM_DEVFN / 8)
+		return -EINVAL;
+	pb->reserved_slots |= 1u << slot;
+	return 0;
+}
+
+int pci_window_reserve(struct pci_bus *pb, bool io, uint64_t start, uint64_t len)
+{
+	struct pci_reserved *list =
+		realloc(pb->reserved, (pb->num_reserved + 1) * sizeof(*pb->reserved));
+
+	if (!list)
+		return -ENOMEM;
+	pb->reserved = list;
+	list[pb->num_reserved++] = (struct pci_reserved){ .io = io, .start = start, .len = len };
+	return 0;
 }
 
 /* The place of a new function, or a negative errno. */
@@ -106,7 +127,7 @@ static int find_devfn(struct pci_bus *pb, int wanted)
 		return pb->devices[wanted] ? -EEXIST : wanted;
 	}
 	for (int slot = 1; slot < 32; slot++) {
-		bool used = false;
+		bool used = pb->reserved_slots & 1u << slot;
 
 		for (int func = 0; func < 8; func++)
 			used |= pb->devices[PCI_DEVFN(slot, func)] != NULL;

@@ -99,6 +99,13 @@ void pci_bus_destroy(struct pci_bus *pb);
 int pci_device_add(struct pci_bus *pb, const struct pci_device_info *info,
 		   struct pci_device **ret_dev) MUST_CHECK;
 /*
+ * Keep what the bus chooses by itself out of a device number (with all of its functions), or out of
+ * addresses or ports. Before placing; functions with a place of their own may be there all the
+ * same. -EINVAL: no such device; -ENOMEM.
+ */
+int pci_slot_reserve(struct pci_bus *pb, unsigned slot) MUST_CHECK;
+int pci_window_reserve(struct pci_bus *pb, bool io, uint64_t start, uint64_t len) MUST_CHECK;
+/*
  * A 64-bit BAR uses index and index + 1. -EINVAL: bad index, type or size; -EEXIST: in use; -EBUSY:
  * after placing.
  */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "base/thread.h"
 #include "vdev/host.h"
 
 int vdev_space(qvm_state_types_t type, enum engine_space *ret_space)
@@ -272,6 +273,7 @@ int vdev_string(char *buf, size_t count, const vdev_t *vdp)
 struct thread_start {
 	vdev_thread_create_func_t *run;
 	void *arg;
+	struct qvm_sched_info sched;
 	char name[16];
 };
 
@@ -284,6 +286,16 @@ static void *thread_named(void *arg)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	pthread_setname_np(pthread_self(), start.name);
+	if (start.sched.priority) {
+		char policy = start.sched.policy == SCHED_RR	 ? 'r'
+			      : start.sched.policy == SCHED_FIFO ? 'f'
+								 : 'o';
+		int rc = thread_schedule((unsigned)start.sched.priority, policy);
+
+		if (rc)
+			log_write(LOG_SEV_WARN, "thread %s: no right to priority %d: %s",
+				  start.name, start.sched.priority, strerror(-rc));
+	}
 	return start.run(start.arg);
 }
 
@@ -296,6 +308,7 @@ int vdev_thread_create(const vdev_t *vdp, const char *name, pthread_t *thread, p
 		return ENOMEM;
 	start->run = start_routine;
 	start->arg = arg;
+	start->sched = vdp->v_sched;
 	snprintf(start->name, sizeof(start->name), "%s",
 		 name ? name : vdev_instance_of(vdp)->type->name);
 	int rc = pthread_create(thread, attr, thread_named, start);

@@ -3,6 +3,7 @@
 #include "vdev/host.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,16 @@ static int instance_options(struct vdev_instance *vi)
 		return 0;
 	}
 	apply_loc(vi);
+	if (vi->conf->sched.given) {
+		char policy = vi->conf->sched.policy;
+
+		vi->vdev.v_sched = (struct qvm_sched_info){
+			.priority = (int)vi->conf->sched.prio,
+			.policy = policy == 'r'	  ? SCHED_RR
+				  : policy == 'f' ? SCHED_FIFO
+						  : SCHED_OTHER,
+		};
+	}
 	int rc = instance_intr(vi);
 
 	if (rc)
@@ -521,6 +532,30 @@ void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl)
 {
 	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
 		(void)vi->vdev.v_factory->control(&vi->vdev, ctrl, NULL);
+}
+
+static void status_of(struct vdev_instance *vi)
+{
+	const struct qvm_state_block *b = &vi->vdev.v_block;
+	const struct conf_intr *intr = vi->conf->num_intrs ? &vi->conf->intrs[0] : NULL;
+	char where[64] = "";
+
+	if (b->qst_type == QST_PCI)
+		snprintf(where, sizeof(where), " on the PCI bus");
+	else if (b->location != QSL_NO_LOCATION)
+		snprintf(where, sizeof(where), " at %s 0x%llx",
+			 b->qst_type == QST_X86_IO ? "port" : "address",
+			 (unsigned long long)b->location);
+	log_write(LOG_SEV_INFO, "status: %s%s%s%s", vi->label, where, intr ? ", interrupt " : "",
+		  intr ? intr->text : "");
+	(void)vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_STATUS, NULL);
+}
+
+void vdev_host_status(struct vdev_host *host)
+{
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		if (conf_set_bool(host->conf, "debug", (int)(vi->conf - host->conf->vdevs)))
+			status_of(vi);
 }
 
 static void terminate_from(struct vdev_instance *vi)

@@ -120,6 +120,12 @@ int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot) MUST_CHEC
 /* VDEV_CTRL_BUTTON or VDEV_CTRL_STATUS to all. Any time while running, on the main thread. */
 void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl);
 
+/*
+ * The status report: for each vdev one line with its place and interrupt at level info, then
+ * VDEV_CTRL_STATUS; `set debug off` leaves a vdev out. Running, on the main thread.
+ */
+void vdev_host_status(struct vdev_host *host);
+
 /* Threads end, then VDEV_CTRL_TERMINATE in reverse order to all that saw OPTIONS_START. Also after
  * failed starts. */
 void vdev_host_terminate(struct vdev_host *host);

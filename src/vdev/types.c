@@ -187,6 +187,7 @@ static struct vdev_type *type_make(const char *name, const char *path)
 	t->conf.pic = t->factory->pic != NULL;
 	t->conf.pic_name = t->name;
 	t->conf.accel = t->info && (t->info->flags & QVMX_VDEV_ACCEL);
+	t->conf.safety = t->info && (t->info->flags & QVMX_VDEV_SAFETY);
 	if (t->info) {
 		t->conf.options = t->info->options;
 		t->conf.num_options = t->info->num_options;

@@ -168,6 +168,8 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 			    .port = PORT_PLATFORM + PLATFORM_EVENT },
 		.devices = a.devices,
 		.num_devices = host->num_acpi,
+		.extra = vm->acpi_extra,
+		.num_extra = vm->num_acpi_extra,
 	};
 
 	for (unsigned i = 0; i < host->num_acpi; i++) {
@@ -211,12 +213,23 @@ static bool firmware_is_ours(const struct vm *vm)
 	return memory_translate(vm->mem, ADDRESS_TABLES, ADDRESS_TABLES_LEN, false) != NULL;
 }
 
+/* What the user's own tables take, with the gaps between them. */
+static size_t tables_extra(const struct vm *vm)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < vm->num_acpi_extra; i++)
+		len += align_up(vm->acpi_extra[i].len, 16);
+	return len;
+}
+
 /* Where firmware has its tables if there is memory, else at the top of the memory below 4 GiB. */
 static int tables_place(struct vm *vm, struct ranges *r, uint64_t *ret_gpa, size_t *ret_len)
 {
+	const size_t room = (size_t)align_up(TABLES_ELSEWHERE_LEN + tables_extra(vm), CONF_PAGE);
 	uint64_t gpa;
 
-	if (firmware_is_ours(vm)) {
+	if (firmware_is_ours(vm) && room <= RESET_STUB_GPA - ADDRESS_TABLES) {
 		reset_stub_write(PORT_PLATFORM + PLATFORM_RESET, PLATFORM_RESET_VALUE,
 				 memory_translate(vm->mem, RESET_STUB_GPA, RESET_STUB_LEN, false));
 		*ret_gpa = ADDRESS_TABLES;
@@ -224,13 +237,13 @@ static int tables_place(struct vm *vm, struct ranges *r, uint64_t *ret_gpa, size
 		return 0;
 	}
 	struct boot_memory mem = boot_memory_of(vm, r);
-	int rc = boot_memory_find_high(&mem, TABLES_ELSEWHERE_LEN, 0x1000, 0, 1ull << 32, &gpa);
+	int rc = boot_memory_find_high(&mem, room, 0x1000, 0, 1ull << 32, &gpa);
 
 	if (rc)
 		return rc;
-	range_carve(r, gpa, gpa + TABLES_ELSEWHERE_LEN, BOOT_RANGE_ACPI);
+	range_carve(r, gpa, gpa + room, BOOT_RANGE_ACPI);
 	*ret_gpa = gpa;
-	*ret_len = TABLES_ELSEWHERE_LEN;
+	*ret_len = room;
 	return 0;
 }
 
@@ -252,19 +265,22 @@ static int tables_build(struct vm *vm, struct ranges *r, uint64_t *ret_gpa,
 	return rc;
 }
 
-/* `set acpi-dump-dir`: each table as DIR/SIGNATURE.dat. */
+/* `set acpi-dump-dir`: each table as DIR/SIGNATURE.dat, further ones of a kind with a number. */
 static int tables_dump(struct vm *vm, const struct acpi_tables *tables)
 {
-	const struct conf_set *set = NULL;
+	const struct conf_set *set = conf_set_find(vm->conf, "acpi-dump-dir", -1);
 	char path[PATH_MAX];
 
-	for (unsigned i = 0; i < vm->conf->num_sets; i++)
-		if (strcmp(vm->conf->sets[i].var.text, "acpi-dump-dir") == 0)
-			set = &vm->conf->sets[i];
 	for (size_t i = 0; set && i < tables->num_tables; i++) {
 		const struct acpi_table *t = &tables->tables[i];
+		unsigned before = 0;
+		char number[16] = "";
 
-		snprintf(path, sizeof(path), "%s/%s.dat", set->value.text, t->signature);
+		for (size_t k = 0; k < i; k++)
+			before += memcmp(tables->tables[k].signature, t->signature, 4) == 0;
+		if (before)
+			snprintf(number, sizeof(number), "-%u", before);
+		snprintf(path, sizeof(path), "%s/%s%s.dat", set->value.text, t->signature, number);
 		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 		bool good =
 			fd >= 0 && write(fd, tables->data + t->offset, t->len) == (ssize_t)t->len;
@@ -309,7 +325,7 @@ static int tables_load(struct loader *ld, uint64_t *ret_rsdp)
 	uint64_t gpa;
 	int rc = tables_build(vm, &ld->ranges, &gpa, &tables);
 
-	if (rc == -ENOSPC) /* a guest so small has no use for them */
+	if (rc == -ENOSPC && !vm->num_acpi_extra) /* a guest so small has no use for them */
 		return 0;
 	if (rc) {
 		conf_error(vm->conf, NULL, "the ACPI tables cannot be made: %s", strerror(-rc));
@@ -474,6 +490,8 @@ int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 	for (unsigned i = 0; i < vm->conf->num_loads && !rc; i++) {
 		const struct conf_load *l = &vm->conf->loads[i];
 
+		if (l->blob == CONF_BLOB_ACPI)
+			continue;
 		if (l->blob == CONF_BLOB_INITRD) {
 			initrd = l;
 		} else if (!guest && l->blob != CONF_BLOB_DATA) {

@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "vdev/implicit/platform.h"
+#include "vm/dump.h"
 #include "vm/rundir.h"
 #include "vm/vm.h"
 
@@ -76,6 +77,15 @@ static bool vm_unsupported_instruction(void *ctx, struct guest_cpu *gcp, const c
 	return !abort;
 }
 
+static uint64_t vm_memory_size(const struct vm *vm)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < vm->mem->num_regions; i++)
+		size += vm->mem->regions[i].len;
+	return size;
+}
+
 static bool vm_must_stop(void *ctx, struct guest_cpu *gcp)
 {
 	struct vm *vm = ctx;
@@ -84,20 +94,82 @@ static bool vm_must_stop(void *ctx, struct guest_cpu *gcp)
 	return atomic_load(&vm->end) >= 0;
 }
 
-/* `cpu sched N`: 10 is what a thread has anyway, each step above it is one nicer to itself. On the
- * vCPU's thread. */
+static bool vm_must_hold(void *ctx, struct guest_cpu *gcp)
+{
+	struct vm *vm = ctx;
+
+	(void)gcp;
+	return atomic_load(&vm->hold);
+}
+
+static void vm_hold_here(void *ctx, struct guest_cpu *gcp)
+{
+	struct vm *vm = ctx;
+
+	(void)gcp;
+	pthread_mutex_lock(&vm->hold_mtx);
+	vm->num_held++;
+	pthread_cond_broadcast(&vm->hold_changed);
+	while (atomic_load(&vm->hold))
+		pthread_cond_wait(&vm->hold_changed, &vm->hold_mtx);
+	vm->num_held--;
+	pthread_mutex_unlock(&vm->hold_mtx);
+}
+
+static void vm_release(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->hold_mtx);
+	atomic_store(&vm->hold, false);
+	pthread_cond_broadcast(&vm->hold_changed);
+	pthread_mutex_unlock(&vm->hold_mtx);
+}
+
+/* Wait until every vCPU thread that has not ended is held. -ETIMEDOUT: one does not come back from
+ * a vdev. */
+static int vm_hold_wait(struct vm *vm)
+{
+	enum { LIMIT_S = 10 };
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LIMIT_S;
+	pthread_mutex_lock(&vm->hold_mtx);
+	while (vm->num_held < vm->num_running && !rc)
+		rc = pthread_cond_timedwait(&vm->hold_changed, &vm->hold_mtx, &until);
+	pthread_mutex_unlock(&vm->hold_mtx);
+	return -rc;
+}
+
+static int vm_hold_all(struct vm *vm)
+{
+	atomic_store(&vm->hold, true);
+	for (unsigned i = 0; i < vm->num_cpus; i++)
+		if (vm->cpus[i].started)
+			vm->engine->ops->vcpu_kick(vm->cpus[i].gcp);
+	return vm_hold_wait(vm);
+}
+
+/* `cpu sched` and `runmask`, on the vCPU's thread. The right to real-time priorities and the CPUs
+ * have been looked at. */
 static void vm_cpu_schedule(const struct vm_cpu *cpu)
 {
 	const struct conf *conf = cpu->vm->conf;
 	unsigned i = cpu->gcp->index;
+	int rc;
 
-	if (i >= conf->num_cpus || !conf->cpus[i].sched.given)
+	if (i >= conf->num_cpus)
 		return;
-	int nice = 10 - (int)MIN(conf->cpus[i].sched.prio, 30u);
+	const struct conf_cpu *c = &conf->cpus[i];
 
-	if (setpriority(PRIO_PROCESS, (id_t)gettid(), nice))
-		log_write(LOG_SEV_WARN, "vCPU %u: no right to priority %u (nice %d): %s", i,
-			  conf->cpus[i].sched.prio, nice, strerror(errno));
+	rc = c->num_host_cpus ? thread_run_on(c->host_cpus, c->num_host_cpus) : 0;
+	if (rc)
+		log_write(LOG_SEV_WARN, "vCPU %u cannot be kept on its host CPUs: %s", i,
+			  strerror(-rc));
+	rc = c->sched.given ? thread_schedule(c->sched.prio, c->sched.policy) : 0;
+	if (rc)
+		log_write(LOG_SEV_WARN, "vCPU %u: no right to priority %u: %s", i, c->sched.prio,
+			  strerror(-rc));
 }
 
 static void *vm_cpu_main(void *arg)
@@ -108,6 +180,8 @@ static void *vm_cpu_main(void *arg)
 		.access = vm_access,
 		.unsupported = vm_unsupported_instruction,
 		.must_stop = vm_must_stop,
+		.must_hold = vm_must_hold,
+		.hold = vm_hold_here,
 		.ctx = vm,
 	};
 	const char *why = NULL;
@@ -120,6 +194,7 @@ static void *vm_cpu_main(void *arg)
 	sigemptyset(&kick);
 	sigaddset(&kick, SIGRTMIN);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	vm_hold_here(vm, cpu->gcp);
 	switch (vm->engine->ops->vcpu_run(cpu->gcp, &host, &why)) {
 	case ENGINE_END_STOPPED:
 		break;
@@ -137,6 +212,10 @@ static void *vm_cpu_main(void *arg)
 		vm_end(vm, VM_STATUS_RUN_FAILED);
 		break;
 	}
+	pthread_mutex_lock(&vm->hold_mtx);
+	vm->num_running--;
+	pthread_cond_broadcast(&vm->hold_changed);
+	pthread_mutex_unlock(&vm->hold_mtx);
 	return NULL;
 }
 
@@ -166,6 +245,93 @@ static void vm_button_line(void *ctx, bool level)
 		(void)vm->engine->ops->line_set(vm->engine, (unsigned)vm->button_gsi, level);
 }
 
+/* A dump is given up for the end of the VM, whoever wants that. */
+static bool vm_wants_end(void *ctx)
+{
+	static const int ends[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+	struct vm *vm = ctx;
+	sigset_t pending;
+
+	if (atomic_load(&vm->end) >= 0)
+		return true;
+	sigpending(&pending);
+	for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
+		if (sigismember(&pending, ends[i]))
+			return true;
+	return false;
+}
+
+static const char *dump_failure(int rc)
+{
+	switch (rc) {
+	case -ECANCELED:
+		return "the VM is to end";
+	case -EPIPE:
+		return "the command has failed";
+	case -ETIMEDOUT:
+		return "the command takes nothing";
+	case -EEXIST:
+		return "all names of this second are taken";
+	default:
+		return strerror(-rc);
+	}
+}
+
+/* SIGUSR2: the guest stands still meanwhile, and goes on. */
+static void vm_dump(struct vm *vm)
+{
+	struct strbuf notes = { 0 };
+	const struct dump_job job = {
+		.where = vm->conf->dump.text,
+		.prefix = vm->conf->system.text ? vm->conf->system.text : "qvm-guest",
+		.now = time(NULL),
+		.mem = vm->mem,
+		.notes = &notes,
+		.must_end = vm_wants_end,
+		.ctx = vm,
+	};
+	char *path = NULL;
+	int rc;
+
+	if (!job.where) {
+		log_write(LOG_SEV_WARN, "SIGUSR2 dumps the guest if the configuration says where: "
+					"`dump DIRECTORY`");
+		return;
+	}
+	if (vm_hold_all(vm)) {
+		vm_release(vm);
+		log_write(LOG_SEV_ERROR, "no dump: a vCPU does not come back from a vdev");
+		return;
+	}
+	rc = 0;
+	for (unsigned i = 0; i < vm->num_cpus && !rc; i++)
+		rc = vm->engine->ops->vcpu_notes(vm->cpus[i].gcp, &notes);
+	if (!rc && notes.failed)
+		rc = -ENOMEM;
+	if (!rc)
+		rc = dump_write(&job, &path);
+	vm_release(vm);
+	if (rc)
+		log_write(LOG_SEV_ERROR, "no dump to '%s': %s", path ? path : job.where,
+			  dump_failure(rc));
+	else
+		log_write(LOG_SEV_INFO, "the guest is dumped to '%s'", path);
+	free(path);
+	strbuf_free(&notes);
+}
+
+/* SIGUSR1: the VM and each vdev, to the log. */
+static void vm_report(struct vm *vm)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	log_write(LOG_SEV_INFO, "status: %u vCPUs, %llu KiB of memory in %u pieces, up %lld s",
+		  vm->num_cpus, (unsigned long long)(vm_memory_size(vm) >> 10),
+		  vm->mem->num_regions, (long long)(now.tv_sec - vm->started));
+	vdev_host_status(vm->vdevs);
+}
+
 static void vm_signal(struct vm *vm, int signal_fd)
 {
 	struct signalfd_siginfo si;
@@ -181,10 +347,13 @@ static void vm_signal(struct vm *vm, int signal_fd)
 	case SIGQUIT:
 		vm_end(vm, GTC_POWER_CUT);
 		break;
+	case SIGUSR1:
+		vm_report(vm);
+		break;
+	case SIGUSR2:
+		vm_dump(vm);
+		break;
 	default:
-		log_write(LOG_SEV_WARN, "signal %s: %s not built yet", strsignal((int)si.ssi_signo),
-			  si.ssi_signo == SIGUSR1 ? "status reports are"
-						  : "core dumps of the guest are");
 		break;
 	}
 }
@@ -229,7 +398,39 @@ static int vm_cpus_start(struct vm *vm)
 			return -rc;
 		}
 		vm->cpus[i].started = true;
+		pthread_mutex_lock(&vm->hold_mtx);
+		vm->num_running++;
+		pthread_mutex_unlock(&vm->hold_mtx);
 	}
+	return 0;
+}
+
+/*
+ * The vCPU threads have their priorities, which a user may have no right to, and wait; every file
+ * is open: from here on the VM is `user`'s.
+ */
+static int vm_go(struct vm *vm)
+{
+	struct timespec now;
+	int rc = vm_hold_wait(vm);
+
+	if (rc) {
+		log_write(LOG_SEV_FATAL, "the vCPUs' threads do not come up: %s", strerror(-rc));
+		return rc;
+	}
+	if (vm->rundir && vm->user.given)
+		rc = rundir_give(vm->rundir, vm->user.uid, vm->user.gid);
+	if (!rc)
+		rc = user_become(&vm->user);
+	if (rc) {
+		conf_error(vm->conf, &vm->conf->user.pos, "the VM cannot become user '%s': %s",
+			   vm->conf->user.text ? vm->conf->user.text : "",
+			   rc == -EPERM ? "only root can do that" : strerror(-rc));
+		return rc;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	vm->started = now.tv_sec;
+	vm_release(vm);
 	return 0;
 }
 
@@ -241,6 +442,7 @@ static void vm_cpus_stop(struct vm *vm)
 	for (unsigned i = 0; i < vm->num_cpus; i++)
 		if (vm->cpus[i].started)
 			vm->engine->ops->vcpu_kick(vm->cpus[i].gcp);
+	vm_release(vm);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += LIMIT_S;
 	for (unsigned i = 0; i < vm->num_cpus; i++) {
@@ -275,6 +477,74 @@ static int vm_cpus_create(struct vm *vm)
 		if (!rc)
 			cpu->gcp->owner = cpu;
 	}
+	return rc;
+}
+
+/* On a thread of its own, so that nothing of it stays. */
+static void *sched_try(void *arg)
+{
+	const struct conf_sched *sched = arg;
+
+	return (void *)(intptr_t)thread_schedule(sched->prio, sched->policy);
+}
+
+/* A real-time priority that the host does not give would be found out when it is too late. */
+static int sched_check(struct vm *vm, const struct conf_sched *sched)
+{
+	pthread_t thread;
+	void *rc;
+
+	if (!sched->given || (sched->policy != 'r' && sched->policy != 'f'))
+		return 0;
+	if (pthread_create(&thread, NULL, sched_try, (void *)sched))
+		return -EAGAIN;
+	pthread_join(thread, &rc);
+	if (!rc)
+		return 0;
+	conf_error(vm->conf, &sched->pos, "no right to the real-time priority %u%c: %s",
+		   sched->prio, sched->policy, strerror(-(int)(intptr_t)rc));
+	conf_expected(vm->conf, "qvm as root or with CAP_SYS_NICE, a higher limit (ulimit -r), or "
+				"a priority without the letter");
+	return -EPERM;
+}
+
+static void *cpus_try(void *arg)
+{
+	const struct conf_cpu *cpu = arg;
+
+	return (void *)(intptr_t)thread_run_on(cpu->host_cpus, cpu->num_host_cpus);
+}
+
+static int cpus_check(struct vm *vm, const struct conf_cpu *cpu)
+{
+	pthread_t thread;
+	void *rc;
+
+	if (!cpu->num_host_cpus)
+		return 0;
+	if (pthread_create(&thread, NULL, cpus_try, (void *)cpu))
+		return -EAGAIN;
+	pthread_join(thread, &rc);
+	if (!rc)
+		return 0;
+	conf_error(vm->conf, &cpu->runmask_pos, "none of these CPUs is there for qvm: %s",
+		   strerror(-(int)(intptr_t)rc));
+	conf_expected(vm->conf, "numbers of online CPUs, counted from 0");
+	return -EINVAL;
+}
+
+static int vm_sched_check(struct vm *vm)
+{
+	const struct conf *conf = vm->conf;
+	int rc = 0;
+
+	for (unsigned i = 0; i < conf->num_cpus && !rc; i++) {
+		rc = sched_check(vm, &conf->cpus[i].sched);
+		if (!rc)
+			rc = cpus_check(vm, &conf->cpus[i]);
+	}
+	for (unsigned i = 0; i < conf->num_vdevs && !rc; i++)
+		rc = sched_check(vm, &conf->vdevs[i].sched);
 	return rc;
 }
 
@@ -326,8 +596,10 @@ static int vm_assemble(struct vm *vm)
 {
 	const char *why = "the vdevs";
 	struct engine_boot boot = { 0 };
-	int rc = vm_claim(vm);
+	int rc = vm_sched_check(vm);
 
+	if (!rc)
+		rc = vm_claim(vm);
 	if (rc)
 		return rc;
 	rc = vm_engine_create(vm);
@@ -360,7 +632,7 @@ int vm_run(struct vm *vm)
 
 	if (rc)
 		return VM_STATUS_START_FAILED;
-	if (vm_cpus_start(vm))
+	if (vm_cpus_start(vm) || vm_go(vm))
 		vm_end(vm, VM_STATUS_START_FAILED);
 	vm_wait(vm);
 	vm_cpus_stop(vm);
@@ -382,6 +654,10 @@ void vm_free(struct vm *vm)
 			vm->engine->ops->vcpu_destroy(vm->cpus[i].gcp);
 	}
 	free(vm->cpus);
+	user_free(&vm->user);
+	vm_tables_free(vm);
+	pthread_cond_destroy(&vm->hold_changed);
+	pthread_mutex_destroy(&vm->hold_mtx);
 	platform_free(vm->platform);
 	irq_destroy(vm->irq);
 	bus_destroy(vm->bus);

@@ -82,6 +82,13 @@ fail:
 	return rc;
 }
 
+int rundir_give(const struct rundir *dir, uid_t uid, gid_t gid)
+{
+	if (fchown(dir->fd, uid, gid) || chown(dir->path, uid, gid))
+		return -errno;
+	return 0;
+}
+
 void rundir_release(struct rundir *dir)
 {
 	if (!dir)

@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "vdev/implicit/platform.h"
 
-/* The classic ACPI interrupt of a PC. */
-enum { BUTTON_GSI = 9 };
+/* For the platform's interrupt: the classic ACPI interrupt of a PC, then what PCs have free. */
+static const unsigned button_gsis[] = { 9, 10, 11, 5, 7, 3 };
 
 bool vm_end(struct vm *vm, int status)
 {
@@ -60,6 +61,37 @@ static int vm_memory_create(struct vm *vm)
 	return rc;
 }
 
+/* `reserve loc`: what the PCI bus chooses by itself stays out of it. */
+static int vm_pci_reserve(struct vm *vm, const struct conf_reserve *reserve)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < reserve->num_locs && !rc; i++) {
+		const struct conf_loc *loc = &reserve->locs[i];
+
+		if (loc->space == CONF_SPACE_PCI && loc->bus)
+			conf_error(vm->conf, &loc->pos, "there is PCI bus 0 only");
+		else if (loc->space == CONF_SPACE_PCI)
+			rc = pci_slot_reserve(vm->pci, loc->dev);
+		else
+			rc = pci_window_reserve(vm->pci, loc->space == CONF_SPACE_IO, loc->addr,
+						loc->len);
+	}
+	return rc;
+}
+
+static bool vm_line_taken(const struct vm *vm, const char *pic, unsigned line)
+{
+	for (unsigned i = 0; i < vm->plan->num_intrs; i++)
+		if (vm->plan->intrs[i].line == line && !strcmp(vm->plan->intrs[i].pic, pic))
+			return true;
+	for (unsigned i = 0; i < vm->conf->num_reserves; i++)
+		for (unsigned k = 0; k < vm->conf->reserves[i].num_intrs; k++)
+			if (vm->conf->reserves[i].intrs[k].line == line)
+				return true;
+	return false;
+}
+
 static int vm_pci_create(struct vm *vm)
 {
 	static const struct pci_bus_info info = {
@@ -70,6 +102,8 @@ static int vm_pci_create(struct vm *vm)
 	};
 	int rc = pci_bus_create(&info, &vm->pci);
 
+	for (unsigned i = 0; i < vm->conf->num_reserves && !rc; i++)
+		rc = vm_pci_reserve(vm, &vm->conf->reserves[i]);
 	return rc ? rc : platform_host_bridge_add(vm->pci);
 }
 
@@ -82,16 +116,19 @@ static int vm_button_plan(struct vm *vm)
 	vm->button_gsi = -1;
 	if (!ioapic)
 		return 0;
-	const struct plan_intr use = {
+	struct plan_intr use = {
 		.pic = ioapic->conf->name.text ? ioapic->conf->name.text : ioapic->type->name,
-		.line = BUTTON_GSI,
 		.owner = "the ACPI platform",
 	};
-	int rc = plan_intr_add(vm->plan, &use);
 
-	if (!rc)
-		vm->button_gsi = BUTTON_GSI;
-	return rc == -ENOMEM ? rc : 0;
+	for (unsigned i = 0; i < ARRAY_LEN(button_gsis); i++) {
+		use.line = button_gsis[i];
+		if (vm_line_taken(vm, use.pic, use.line))
+			continue;
+		vm->button_gsi = (int)use.line;
+		return plan_intr_add(vm->plan, &use);
+	}
+	return 0;
 }
 
 static int vm_pci_place(struct vm *vm)
@@ -109,6 +146,22 @@ static int vm_pci_place(struct vm *vm)
 	return rc;
 }
 
+/* A folder for dumps that is not there would be noticed when it is needed. */
+static void vm_dump_check(struct vm *vm)
+{
+	const struct conf_text *dump = &vm->conf->dump;
+	struct stat st;
+
+	if (!dump->text || dump->text[0] == '|')
+		return;
+	if (stat(dump->text, &st))
+		conf_error(vm->conf, &dump->pos, "dumps cannot go to '%s': %s", dump->text,
+			   strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		conf_error(vm->conf, &dump->pos, "dumps cannot go to '%s': it is no directory",
+			   dump->text);
+}
+
 int vm_plan(struct conf *conf, struct vm **ret_vm)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -118,6 +171,9 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 		return -ENOMEM;
 	vm->conf = conf;
 	atomic_init(&vm->end, -1);
+	atomic_init(&vm->hold, true);
+	pthread_mutex_init(&vm->hold_mtx, NULL);
+	pthread_cond_init(&vm->hold_changed, NULL);
 	*ret_vm = vm;
 	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = vm->end_fd < 0 ? -errno : plan_create(conf, &vm->plan);
@@ -149,8 +205,16 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	if (conf->num_loads > VM_MAX_LOADS)
 		conf_error(conf, &conf->loads[VM_MAX_LOADS].pos, "more than %u loads",
 			   VM_MAX_LOADS);
+	rc = user_find(conf, &vm->user);
+	if (rc)
+		return rc;
+	vm_dump_check(vm);
+	rc = vm_tables_read(vm);
+	if (rc)
+		return rc;
 	for (unsigned i = 0; i < conf->num_loads; i++)
-		if (access(conf->loads[i].path.text, R_OK) != 0)
+		if (conf->loads[i].blob != CONF_BLOB_ACPI &&
+		    access(conf->loads[i].path.text, R_OK) != 0)
 			conf_error(conf, &conf->loads[i].path.pos, "cannot read '%s': %s",
 				   conf->loads[i].path.text, strerror(errno));
 	return conf->num_errors ? -EINVAL : 0;

@@ -21,6 +21,7 @@
 #include "irq/irq.h"
 #include "machine/plan.h"
 #include "vdev/host.h"
+#include "vm/user.h"
 
 struct platform;
 struct rundir;
@@ -58,6 +59,15 @@ struct vm {
 	struct irq *irq;
 	unsigned num_cpus;
 	struct vm_cpu *cpus;
+	/* vCPU threads are held before they start, and while their state is looked at. */
+	_Atomic bool hold;
+	pthread_mutex_t hold_mtx;
+	pthread_cond_t hold_changed;
+	unsigned num_running, num_held; /* vCPU threads; num_held of them wait */
+	struct user user;
+	struct acpi_extra acpi_extra[ACPI_MAX_EXTRA]; /* of `acpi load`; the data is the VM's */
+	size_t num_acpi_extra;
+	time_t started;	 /* CLOCK_MONOTONIC, seconds */
 	int end_fd;	 /* eventfd: somebody wants the end; -1: not made */
 	_Atomic int end; /* exit status, -1: runs */
 	bool button_pressed;
@@ -81,6 +91,11 @@ void vm_free(struct vm *vm);
 
 /* The end, with this exit status; the first one counts: true if it is this one. Any thread. */
 bool vm_end(struct vm *vm, int status);
+
+/* vm/tables.c: the files of `acpi load`. What is wrong with them is recorded. -ENOMEM, or errno of
+ * nothing else. */
+int vm_tables_read(struct vm *vm) MUST_CHECK;
+void vm_tables_free(struct vm *vm);
 
 /* vm/boot.c: files and tables into guest memory. Failures are recorded in conf with the place of
  * the `load`. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """qvm without KVM: mistakes in files, dryrun, the ACPI tables. No board is needed."""
 import pathlib
+import struct
 import subprocess
 
 import pytest
@@ -26,7 +27,7 @@ def test_all_mistakes_of_all_files_in_one_run(tmp_path):
         assert part in result.stderr, result.stderr
 
 
-@pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n", "vdev virtio-entropy loc 0x1c0d0000\n", "dump /tmp\n",
+@pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n", "vdev virtio-entropy loc 0x1c0d0000\n", "set exit-on-halt off\n",
                                   "vdev ioapic accel off\n", "vdev ioapic loc 0xf8000000\n", "fdt load x\n"])
 def test_known_words_that_are_not_built_say_so(tmp_path, text):
     result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
@@ -75,6 +76,99 @@ def test_acpi_tables_have_nothing_to_complain_of(tmp_path):
             assert "Warning " not in said and "Error " not in said, said
             if command[1] != "-d":
                 assert "0 Errors, 0 Warnings, 0 Remarks" in said, said
+
+
+def acpi_table(signature=b"SSDT", body=b"\0" * 8, length=None, checksum=None):
+    data = bytearray(signature + struct.pack("<IBB6s8sI4sI", length or 36 + len(body), 2, 0, b"USERS ", b"TABLE   ", 1, b"USER", 1) + body)
+    data[9] = -sum(data) % 256 if checksum is None else checksum
+    return bytes(data)
+
+
+@pytest.mark.parametrize("table,why", [
+    (b"SSDT", "it is shorter than the header"),
+    (acpi_table(length=45), "its header has another length than the file"),
+    (acpi_table(checksum=1), "its checksum is wrong"),
+    (acpi_table(b"FACP"), "the VM has its own table of that kind"),
+    (acpi_table(b"ss t"), "it does not start with a signature"),
+    (bytes(2 << 20), "it is larger than 1 MiB"),
+    (None, "No such file"),
+], ids=["short", "length", "checksum", "ours", "signature", "large", "missing"])
+def test_what_is_no_acpi_table_is_refused_at_its_place(tmp_path, table, why):
+    if table is not None:
+        (tmp_path / "t.aml").write_bytes(table)
+    result = qvm(tmp_path, "ram 256m\nacpi load t.aml\n", "dryrun")
+    assert result.returncode == 65
+    assert "vm.qvmconf:2:11: error: 't.aml' cannot be an ACPI table of the guest: " + why in result.stderr, result.stderr
+
+
+def test_acpi_tables_of_the_user_are_beside_ours(tmp_path):
+    """Two of a kind, and one that does not fit where firmware has its tables; the root table has them all."""
+    tables = [acpi_table(body=b"\1" * 5), acpi_table(body=b"\2" * 200000), acpi_table(b"SLIT", b"\0" * 9)]
+    for i, table in enumerate(tables):
+        (tmp_path / f"t{i}").write_bytes(table)
+    result = qvm(tmp_path, "ram 256m\nset acpi-dump-dir .\nacpi load t0\nacpi load t1\nacpi load t2\n" + guests.PLATFORM, "dryrun")
+    assert result.returncode == 0, result.stderr
+    for name, table in zip(("SSDT", "SSDT-1", "SLIT"), tables):
+        assert (tmp_path / f"{name}.dat").read_bytes() == table
+    assert len((tmp_path / "XSDT.dat").read_bytes()) == 36 + 8 * 6 and len((tmp_path / "RSDT.dat").read_bytes()) == 36 + 4 * 6
+
+
+def test_set_query_lists_type_context_and_value(tmp_path):
+    result = qvm(tmp_path, "set debug off\nset acpi-dump-dir /somewhere\n", "set", "?")
+    assert result.returncode == 0, result.stderr
+    rows = {line.split()[0]: line.split()[1:4] for line in result.stdout.splitlines()}
+    assert rows["debug"] == ["on|off", "vdev", "off"]
+    assert rows["acpi-dump-dir"] == ["[<|>]PATH", "global", "/somewhere"]
+    assert rows["exit-on-halt"] == ["on|off", "global", "on"]
+
+
+@pytest.mark.parametrize("text,says", [
+    ("user no-such-user\n", "no user is called 'no-such-user'"),
+    ("user 4000000\n", "user 4000000 has no name, so it has no group"),
+    ("user nobody:no-such-group\n", "no group is called 'no-such-group'"),
+    ("dump /no/such/folder\n", "dumps cannot go to '/no/such/folder': No such file or directory"),
+    ("dump /dev/null\n", "it is no directory"),
+    ("reserve loc pci:1:0\n", "there is PCI bus 0 only"),
+    ("safety\nvdev virtio-entropy\n", "vdev virtio-entropy is no safety variant"),
+])
+def test_what_only_the_host_can_tell_is_said_at_its_place(tmp_path, text, says):
+    result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
+    assert result.returncode == 65
+    assert says in result.stderr and "vm.qvmconf:" in result.stderr, result.stderr
+
+
+def test_reserved_places_are_left_out(tmp_path):
+    text = ("ram 256m\nreserve loc pci:0:1 loc pci:0:3.1 intr 9\nreserve loc 0xe8000000,0x1000000\n" + guests.PLATFORM +
+            "vdev virtio-entropy\nvdev virtio-entropy name b\nvdev virtio-entropy loc pci:0:1 name c\n")
+    result = qvm(tmp_path, text, "dryrun")
+    assert result.returncode == 0, result.stderr
+    for part in ("00:01.0  1af4:1044", "00:02.0  1af4:1044", "00:04.0  1af4:1044", "myioapic:10  the ACPI platform", "at 0xe9000000"):
+        assert part in result.stdout, result.stdout
+    assert "at 0xe8" not in result.stdout
+
+
+def test_a_marked_vdev_may_be_in_a_safety_vm(tmp_path):
+    """A vdev from outside of the tree, built against the public headers only."""
+    source = tmp_path / "sober.c"
+    source.write_text("""
+#include <qvm/x/conf.h>
+static int control(vdev_t *vdp, unsigned ctrl, const char *arg)
+{
+	(void)vdp, (void)ctrl, (void)arg;
+	return 0;
+}
+static struct vdev_factory factory = { .control = control };
+static const struct qvmx_vdev_info info = { .size = sizeof(info), .flags = QVMX_VDEV_SAFETY, .summary = "does nothing" };
+static void __attribute__((constructor)) sober(void)
+{
+	qvmx_vdev_register(&factory, &info, QVM_VDEV_ABI);
+}
+""")
+    subprocess.run(["cc", "-shared", "-fPIC", "-I", TOP / "include", "-o", tmp_path / "vdev-sober.so", source], check=True)
+    path = tmp_path / "vm.qvmconf"
+    path.write_text("ram 1m\nsafety\nvdev sober\n")
+    result = subprocess.run([QVM, "--vdev-dir", tmp_path, f"@{path}", "dryrun"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_help_names_every_option_of_a_vdev():

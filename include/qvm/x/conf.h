@@ -46,6 +46,13 @@ struct qvmx_option {
 
 #define QVMX_VDEV_ACCEL \
 	0x1u /* a platform chip: `accel auto|on|off` is understood; `on` needs qvmx_model_use */
+/*
+ * A safety variant, allowed in a VM whose configuration says `safety`. Its author warrants that
+ * after VDEV_CTRL_GUEST_STARTING it allocates nothing and waits for nothing without a limit,
+ * whatever the guest does, and that in VDEV_CTRL_TERMINATE it leaves the hardware that it uses at
+ * rest.
+ */
+#define QVMX_VDEV_SAFETY 0x2u
 
 struct qvmx_vdev_info {
 	unsigned size;	/* sizeof(struct qvmx_vdev_info): fields are only appended */

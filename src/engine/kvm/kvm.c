@@ -91,6 +91,11 @@ static int kvm_vcpu_boot(struct guest_cpu *gcp, const struct engine_boot *boot)
 	return kvm_arch_vcpu_boot(kvm_cpu_of(gcp), boot);
 }
 
+static int kvm_vcpu_notes(struct guest_cpu *gcp, struct strbuf *out)
+{
+	return kvm_arch_vcpu_notes(kvm_cpu_of(gcp), out);
+}
+
 static int kvm_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
 			  int fd, bool on)
 {
@@ -175,6 +180,7 @@ static const struct engine_ops kvm_ops = {
 	.vcpu_destroy = kvm_vcpu_destroy,
 	.vcpu_boot = kvm_vcpu_boot,
 	.vcpu_run = kvm_vcpu_run,
+	.vcpu_notes = kvm_vcpu_notes,
 	.vcpu_kick = kvm_vcpu_kick,
 	.notify_set = kvm_notify_set,
 	.line_set = kvm_line_set,

@@ -49,6 +49,7 @@ enum { KVM_ARCH_MAX_PIN_ROUTES = 64, KVM_ARCH_NUM_PINS = 24 };
 int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus);
 int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot);
 enum kvm_arch_exception { KVM_ARCH_UNDEFINED_INSTRUCTION, KVM_ARCH_BUS_ERROR };
+int kvm_arch_vcpu_notes(struct kvm_cpu *vcpu, struct strbuf *out);
 int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what);
 
 /* x86-64: the CPUID table of vCPU index. Allocated; NULL if out of memory. */

@@ -79,6 +79,22 @@ static bool kvm_exit_mmio(struct kvm_cpu *vcpu, const struct engine_host *host)
 	return host->access(host->ctx, &vcpu->cpu, &acc);
 }
 
+/*
+ * Finish an access that was answered, as KVM_RUN does first of all, then let the owner hold the
+ * vCPU. False: the instruction came to another exit, which stands in run.
+ */
+static bool kvm_hold(struct kvm_cpu *vcpu, const struct engine_host *host)
+{
+	vcpu->run->immediate_exit = 1;
+	if (ioctl(vcpu->fd, KVM_RUN, 0) == 0)
+		return false;
+	host->hold(host->ctx, &vcpu->cpu);
+	/* The guest's clock has gone on: it is told that this was not its fault, if it wants to
+	 * know. */
+	(void)!ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+	return true;
+}
+
 static const char *kvm_why(struct kvm_cpu *vcpu, const char *what, unsigned long long number)
 {
 	snprintf(vcpu->why, sizeof(vcpu->why), "%s %llu", what, number);
@@ -131,6 +147,11 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 		if (host->must_stop(host->ctx, gcp)) {
 			end = ENGINE_END_STOPPED;
 			break;
+		}
+		if (!in_exit && host->must_hold(host->ctx, gcp)) {
+			in_exit = !kvm_hold(vcpu, host);
+			if (!in_exit)
+				continue;
 		}
 		if (!in_exit && ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
 			if (errno == EINTR || errno == EAGAIN)
