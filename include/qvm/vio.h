@@ -26,8 +26,8 @@ struct vio_description {
 	unsigned pci_class;   /* class << 16 | subclass << 8 | interface */
 	unsigned num_queues;
 	unsigned device_config_size; /* bytes */
-	/* Device features (word 0: bits 0-31 ...). VERSION_1, INDIRECT_DESC and EVENT_IDX are the
-	 * core's. */
+	/* Device features (word 0: bits 0-31 ...). VERSION_1, INDIRECT_DESC, EVENT_IDX and
+	 * RING_PACKED are the core's. */
 	uint32_t device_features[VIO_MAX_FEATURE_WORDS];
 };
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include <virtio.h>
+
 #include "vdev/host.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
@@ -51,7 +53,7 @@ void vio_init(vdev_t *vdp, enum vio_version version, const struct vio_descriptio
 		calloc(1, sizeof(*vio) + desc->num_queues * sizeof(vio->queues[0]));
 
 	if (version == VIOVER_LEGACY) {
-		(void)qvmx_refuse(vdp, "the legacy interface (VirtIO 0.9.5) is not built");
+		(void)qvmx_queue_refuse_legacy(vdp);
 		free(vio);
 		return;
 	}
@@ -289,6 +291,18 @@ void qvmx_queue_serve(struct vio_state *vsp, unsigned idx, const struct qvmx_que
 		vio_fail(vio->vi, "VirtIO queue", rc);
 }
 
+void qvmx_queue_split_only(struct vio_state *vsp)
+{
+	if (vsp->vsip)
+		virtio_device_withhold(vsp->vsip->device, VIRTIO_F_RING_PACKED);
+}
+
+int qvmx_queue_refuse_legacy(const vdev_t *vdp)
+{
+	return qvmx_refuse(vdp, "the VirtIO 0.9.5 interface is not built: leave 'legacy' out, the "
+				"guest needs a driver for VirtIO 1.0 or later");
+}
+
 int qvmx_queue_next(struct qvmx_queue *q, struct qvmx_request *ret_req)
 {
 	return virtqueue_next(q->vq, ret_req);
@@ -329,6 +343,19 @@ vdev_ref_status_t qvmx_vio_status(unsigned vioref)
 	default:
 		return VRS_NORMAL;
 	}
+}
+
+vdev_ref_status_t qvmx_config_read(unsigned vioref, const void *config, size_t size,
+				   const struct qvm_state_block *oopnd, struct guest_cpu *gcp)
+{
+	unsigned offset = vioref & ~VIOREF_CLASS_MASK;
+
+	if ((vioref & VIOREF_CLASS_MASK) != VIOREF_DEVCFG)
+		return qvmx_vio_status(vioref);
+	if (!range_inside(offset, oopnd->length, 0, size))
+		return guest_cpu_to_vrs(guest_write_all_ones(gcp, oopnd));
+	return guest_cpu_to_vrs(guest_cpu_write(
+		gcp, GXF_NONE, oopnd, 1, (const uint8_t *)config + offset, (size_t)oopnd->length));
 }
 
 /* Copy between a part of iovecs, from byte offset on, and flat memory. */

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libvdevtest: the VirtIO driver. Written as a guest would, on accesses and guest RAM only: it
- * finds the device by its PCI capabilities, programs MSI-X and works split rings, with event index
- * if that was negotiated.
+ * finds the device by its PCI capabilities, programs MSI-X and works its queues (ring.c).
  */
 #include "vdevtest/internal.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -55,36 +53,13 @@ enum {
 	COMMON_QUEUE_DEVICE = 0x30,
 
 	FEATURE_WORDS = 2,
-	NO_DESCRIPTOR = 0xffff,
-	USED_NO_NOTIFY = 1,
 	RESET_TIMEOUT_MS = 30000,
-	POLL_US = 20, /* between two looks at a used ring */
-};
-
-struct descriptor {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags, next;
-};
-
-struct used_element {
-	uint32_t id, len;
-};
-
-struct ring_head {
-	_Atomic uint16_t flags, idx;
+	POLL_US = 20, /* between two looks at a ring */
 };
 
 struct queue {
-	unsigned size;
+	struct vdevtest_ring *ring; /* NULL: the queue is not there */
 	uint64_t doorbell;
-	struct descriptor *desc;
-	struct ring_head *avail;
-	uint16_t *avail_ring; /* and behind it used_event */
-	struct ring_head *used;
-	struct used_element *used_ring; /* and behind it avail_event */
-	uint16_t free_head, num_free;
-	uint16_t added, kicked, seen; /* free-running */
 };
 
 struct vdevtest_virtio {
@@ -246,6 +221,7 @@ static void reset(const struct vdevtest_virtio *v)
 
 static void negotiate(struct vdevtest_virtio *v, uint64_t wanted)
 {
+	const char *ring = getenv("VDEVTEST_RING");
 	uint64_t offered = 0;
 	unsigned status = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER;
 
@@ -255,6 +231,8 @@ static void negotiate(struct vdevtest_virtio *v, uint64_t wanted)
 		common_write(v, COMMON_DEVICE_FEATURE_SELECT, 4, i);
 		offered |= (uint64_t)common_read(v, COMMON_DEVICE_FEATURE, 4) << 32 * i;
 	}
+	if (ring && strcmp(ring, "split") == 0)
+		offered &= ~(UINT64_C(1) << VIRTIO_F_RING_PACKED);
 	v->features = offered & (wanted | UINT64_C(1) << VIRTIO_F_VERSION_1);
 	for (unsigned i = 0; i < FEATURE_WORDS; i++) {
 		common_write(v, COMMON_DRIVER_FEATURE_SELECT, 4, i);
@@ -266,48 +244,29 @@ static void negotiate(struct vdevtest_virtio *v, uint64_t wanted)
 			     (unsigned long long)v->features);
 }
 
-static bool has_event_idx(const struct vdevtest_virtio *v)
+static bool has_feature(const struct vdevtest_virtio *v, unsigned bit)
 {
-	return v->features & UINT64_C(1) << VIRTIO_F_EVENT_IDX;
-}
-
-static _Atomic uint16_t *used_event(const struct queue *q)
-{
-	return (_Atomic uint16_t *)&q->avail_ring[q->size];
-}
-
-static _Atomic uint16_t *avail_event(const struct queue *q)
-{
-	return (_Atomic uint16_t *)&q->used_ring[q->size];
+	return v->features & UINT64_C(1) << bit;
 }
 
 static void set_up_queue(struct vdevtest_virtio *v, unsigned index, unsigned most)
 {
 	struct queue *q = &v->queues[index];
-	uint64_t desc, avail, used;
-	unsigned vector = index + 1;
+	unsigned size, vector = index + 1;
+	uint64_t parts[3];
 
 	common_write(v, COMMON_QUEUE_SELECT, 2, index);
-	q->size = common_read(v, COMMON_QUEUE_SIZE, 2);
-	if (!q->size)
+	size = common_read(v, COMMON_QUEUE_SIZE, 2);
+	if (!size)
 		return;
-	if (q->size > most)
-		q->size = most;
-	common_write(v, COMMON_QUEUE_SIZE, 2, q->size);
-	desc = vdevtest_alloc(v->t, q->size * sizeof(struct descriptor), 16);
-	avail = vdevtest_alloc(v->t, 6 + q->size * sizeof(uint16_t), 2);
-	used = vdevtest_alloc(v->t, 6 + q->size * sizeof(struct used_element), 4);
-	q->desc = vdevtest_ram(v->t, desc, q->size * sizeof(struct descriptor));
-	q->avail = vdevtest_ram(v->t, avail, 6 + q->size * sizeof(uint16_t));
-	q->used = vdevtest_ram(v->t, used, 6 + q->size * sizeof(struct used_element));
-	q->avail_ring = (uint16_t *)(q->avail + 1);
-	q->used_ring = (struct used_element *)(q->used + 1);
-	for (unsigned i = 0; i < q->size; i++)
-		q->desc[i].next = (uint16_t)(i + 1 < q->size ? i + 1 : NO_DESCRIPTOR);
-	q->num_free = (uint16_t)q->size;
-	common_write64(v, COMMON_QUEUE_DESC, desc);
-	common_write64(v, COMMON_QUEUE_DRIVER, avail);
-	common_write64(v, COMMON_QUEUE_DEVICE, used);
+	if (size > most)
+		size = most;
+	common_write(v, COMMON_QUEUE_SIZE, 2, size);
+	q->ring = vdevtest_ring_create(v->t, size, has_feature(v, VIRTIO_F_RING_PACKED),
+				       has_feature(v, VIRTIO_F_EVENT_IDX), parts);
+	common_write64(v, COMMON_QUEUE_DESC, parts[0]);
+	common_write64(v, COMMON_QUEUE_DRIVER, parts[1]);
+	common_write64(v, COMMON_QUEUE_DEVICE, parts[2]);
 	if (vector < v->num_vectors)
 		common_write(v, COMMON_QUEUE_VECTOR, 2, vector);
 	q->doorbell = v->notify +
@@ -358,6 +317,13 @@ struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, 
 void vdevtest_virtio_end(struct vdevtest_virtio *v)
 {
 	reset(v);
+	vdevtest_virtio_forget(v);
+}
+
+void vdevtest_virtio_forget(struct vdevtest_virtio *v)
+{
+	for (unsigned i = 0; v && i < v->num_queues; i++)
+		free(v->queues[i].ring);
 	free(v);
 }
 
@@ -391,7 +357,7 @@ void vdevtest_virtio_config_write(struct vdevtest_virtio *v, unsigned offset, un
 
 static struct queue *queue_of(struct vdevtest_virtio *v, unsigned queue)
 {
-	if (queue >= v->num_queues || !v->queues[queue].size)
+	if (queue >= v->num_queues || !v->queues[queue].ring)
 		vdevtest_die("device %u has no queue %u", v->dev, queue);
 	return &v->queues[queue];
 }
@@ -399,92 +365,36 @@ static struct queue *queue_of(struct vdevtest_virtio *v, unsigned queue)
 unsigned vdevtest_virtio_add(struct vdevtest_virtio *v, unsigned queue,
 			     const struct vdevtest_buf *bufs, unsigned n)
 {
-	struct queue *q = queue_of(v, queue);
-	uint16_t head = q->free_head, at = head;
-
-	if (!n || n > q->num_free)
-		vdevtest_die("device %u, queue %u: %u descriptors wanted, %u are free", v->dev,
-			     queue, n, (unsigned)q->num_free);
-	for (unsigned i = 0; i < n; i++) {
-		struct descriptor *d = &q->desc[at];
-
-		d->addr = bufs[i].gpa;
-		d->len = bufs[i].len;
-		d->flags = (uint16_t)((bufs[i].write ? VIRTQ_DESC_F_WRITE : 0) |
-				      (i + 1 < n ? VIRTQ_DESC_F_NEXT : 0));
-		at = d->next;
-	}
-	q->free_head = at;
-	q->num_free = (uint16_t)(q->num_free - n);
-	q->avail_ring[q->added % q->size] = head;
-	q->added++;
-	atomic_store_explicit(&q->avail->idx, q->added, memory_order_release);
-	return head;
-}
-
-/* Does the device want to hear of the buffers from q->kicked to q->added? */
-static bool wants_kick(const struct vdevtest_virtio *v, const struct queue *q)
-{
-	uint16_t event;
-
-	if (!has_event_idx(v))
-		return !(atomic_load_explicit(&q->used->flags, memory_order_relaxed) &
-			 USED_NO_NOTIFY);
-	event = atomic_load_explicit(avail_event(q), memory_order_relaxed);
-	return (uint16_t)(q->added - event - 1) < (uint16_t)(q->added - q->kicked);
+	return vdevtest_ring_add(queue_of(v, queue)->ring, bufs, n);
 }
 
 void vdevtest_virtio_kick(struct vdevtest_virtio *v, unsigned queue)
 {
 	struct queue *q = queue_of(v, queue);
-	bool wanted;
 
-	/* The index that was stored must be seen before what the device asks for is looked at. */
-	atomic_thread_fence(memory_order_seq_cst);
-	wanted = wants_kick(v, q);
-	q->kicked = q->added;
-	if (wanted)
+	if (vdevtest_ring_wants_kick(q->ring))
 		vdevtest_write(v->t, VDEVTEST_MEM, q->doorbell, 2, queue);
-}
-
-static void free_chain(struct queue *q, uint16_t head)
-{
-	uint16_t at = head;
-	uint16_t n = 1;
-
-	while (q->desc[at].flags & VIRTQ_DESC_F_NEXT) {
-		at = q->desc[at].next;
-		n++;
-	}
-	q->desc[at].next = q->num_free ? q->free_head : NO_DESCRIPTOR;
-	q->free_head = head;
-	q->num_free = (uint16_t)(q->num_free + n);
 }
 
 bool vdevtest_virtio_used(struct vdevtest_virtio *v, unsigned queue, int timeout_ms,
 			  unsigned *ret_head, uint32_t *ret_len)
 {
-	struct queue *q = queue_of(v, queue);
+	struct vdevtest_ring *ring = queue_of(v, queue)->ring;
 	uint64_t deadline = now_ms() + (uint64_t)timeout_ms;
-	struct used_element e;
+	unsigned head;
+	uint32_t len;
 
 	/* The next one is worth an interrupt; the messages are the test's to count, so here it is
 	 * looked for. */
-	if (has_event_idx(v))
-		atomic_store_explicit(used_event(q), q->seen, memory_order_seq_cst);
-	while (atomic_load_explicit(&q->used->idx, memory_order_acquire) == q->seen) {
+	vdevtest_ring_want_interrupt(ring);
+	while (!vdevtest_ring_used(ring, &head, &len)) {
 		if (now_ms() >= deadline)
 			return false;
 		pause_briefly();
 	}
-	e = q->used_ring[q->seen % q->size];
-	if (e.id >= q->size)
-		vdevtest_die("device %u, queue %u: used element with id %u", v->dev, queue, e.id);
-	q->seen++;
-	free_chain(q, (uint16_t)e.id);
 	if (ret_head)
-		*ret_head = e.id;
+		*ret_head = head;
 	if (ret_len)
-		*ret_len = e.len;
+		*ret_len = len;
 	return true;
 }

@@ -102,6 +102,12 @@ int virtio_device_queue_serve(struct virtio_device *vd, unsigned queue,
 	return 0;
 }
 
+void virtio_device_withhold(struct virtio_device *vd, unsigned bit)
+{
+	if (bit < 32 * VIO_MAX_FEATURE_WORDS)
+		vd->offered[bit / 32] &= ~(1u << bit % 32);
+}
+
 void virtio_device_transport_set(struct virtio_device *vd, const struct virtio_transport_ops *ops,
 				 void *transport)
 {
@@ -193,6 +199,7 @@ static int queue_open(struct virtio_device *vd, struct device_queue *q, struct b
 		.device = q->addr[VIRTIO_QUEUE_DEVICE],
 		.event_idx = virtio_features_has(vd->driver_features, VIRTIO_F_EVENT_IDX),
 		.indirect = virtio_features_has(vd->driver_features, VIRTIO_F_INDIRECT_DESC),
+		.packed = virtio_features_has(vd->driver_features, VIRTIO_F_RING_PACKED),
 	};
 	const char *why;
 	int r = virtqueue_open(q->vq, &layout, &why);

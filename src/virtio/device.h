@@ -33,9 +33,9 @@ struct virtio_device_info {
 	unsigned num_queues;
 	unsigned config_size; /* bytes of device configuration */
 	/*
-	 * The device's own features. VERSION_1, INDIRECT_DESC and EVENT_IDX are added; bits that
-	 * are not the device type's to offer, and those whose prerequisites are missing, are taken
-	 * away.
+	 * The device's own features. VERSION_1, INDIRECT_DESC, EVENT_IDX and RING_PACKED are added;
+	 * bits that are not the device type's to offer, and those whose prerequisites are missing,
+	 * are taken away.
 	 */
 	uint32_t features[VIO_MAX_FEATURE_WORDS];
 	/*
@@ -95,6 +95,8 @@ int virtio_device_queue_init(struct virtio_device *vd, unsigned queue,
 /* ops and opaque outlive the device. -EINVAL: no such queue; errors of eventfd. */
 int virtio_device_queue_serve(struct virtio_device *vd, unsigned queue,
 			      const struct virtio_queue_ops *ops, void *opaque) MUST_CHECK;
+/* Do not offer feature `bit` after all. Before the guest runs. */
+void virtio_device_withhold(struct virtio_device *vd, unsigned bit);
 void virtio_device_transport_set(struct virtio_device *vd, const struct virtio_transport_ops *ops,
 				 void *transport);
 

@@ -260,7 +260,7 @@ static void test_features(void **state)
 		offered[i] = virtio_device_offered(f->vd, i);
 	for (unsigned bit = 0; bit < BITS; bit++) {
 		bool core = bit == VIRTIO_F_VERSION_1 || bit == VIRTIO_F_INDIRECT_DESC ||
-			    bit == VIRTIO_F_EVENT_IDX;
+			    bit == VIRTIO_F_EVENT_IDX || bit == VIRTIO_F_RING_PACKED;
 
 		assert_int_equal(virtio_features_has(offered, bit), core || bit < 24 || bit >= 50);
 		memset(words, 0, sizeof(words));
@@ -445,6 +445,73 @@ static void test_queue_registers(void **state)
 		virtio_device_queue_regs(f->vd, none[i], &regs);
 		assert_int_equal(regs.size | regs.max_size | regs.enabled, 0);
 	}
+}
+
+/* A packed ring of one descriptor that the device writes, at place i of the first lap. */
+static void offer_packed(struct fixture *f, unsigned i, uint16_t id)
+{
+	desc_put(f->mem, RING_DESC, i, BUFFERS, 8, id, (uint16_t)(VIRTQ_DESC_F_WRITE | 1u << 7));
+}
+
+/*
+ * PACKED-17, DRV-10: any size, but only once RING_PACKED is settled; rings of served and unserved
+ * queues are walked as packed ones. A feature that is withheld is neither offered nor accepted.
+ */
+static void test_packed(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_queue_regs regs;
+	struct qvmx_request req;
+
+	create(f, 0x3f, 2);
+	virtio_device_status_set(f->vd, ACK | DRIVER);
+	virtio_device_driver_features_set(f->vd, 1, 1 | 1u << (VIRTIO_F_RING_PACKED - 32));
+	virtio_device_queue_size_set(f->vd, 1, 5);
+	virtio_device_queue_regs(f->vd, 1, &regs);
+	assert_int_equal(regs.size, MAX_SIZE);
+	virtio_device_status_set(f->vd, ACK | DRIVER | FEATURES_OK);
+	virtio_device_queue_size_set(f->vd, 1, 0);
+	virtio_device_queue_size_set(f->vd, 1, MAX_SIZE + 1);
+	virtio_device_queue_regs(f->vd, 1, &regs);
+	assert_int_equal(regs.size, MAX_SIZE);
+	virtio_device_queue_size_set(f->vd, 1, 5);
+	virtio_device_queue_size_set(f->vd, 2, 3);
+	assert_int_equal(enable_queue(f, 1), VIOREF_NOP);
+	driver_ok(f);
+	for (unsigned i = 0; i < 5; i++)
+		offer_packed(f, i, (uint16_t)(100 + i));
+	ring_bell(f, 1);
+	run_loop(f);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(guest_get16(f->mem, RING_DESC + 16 * i + 12), 100 + i);
+		assert_int_equal(guest_get16(f->mem, RING_DESC + 16 * i + 14),
+				 VIRTQ_DESC_F_WRITE | 1u << 7 | 1u << 15);
+	}
+	assert_int_equal(f->queue_interrupts, 1);
+
+	/* The owner's queue, at the same place. */
+	assert_int_equal(enable_queue(f, 2), VIOREF_ENABLED | 2);
+	assert_int_equal(virtio_device_setup_queues(f->vd), 0);
+	assert_int_equal(virtqueue_size(virtio_device_queue(f->vd, 2)), 3);
+	offer_packed(f, 0, 7);
+	assert_int_equal(virtio_device_doorbell(f->vd, 2), VIOREF_NOTIFY | 2);
+	assert_int_equal(virtqueue_next(virtio_device_queue(f->vd, 2), &req), 1);
+	virtqueue_done(virtio_device_queue(f->vd, 2), req.id, 8);
+	virtqueue_flush(virtio_device_queue(f->vd, 2));
+	assert_int_equal(guest_get16(f->mem, RING_DESC + 12), 7);
+
+	virtio_device_reset_finish(f->vd);
+	run_loop(f);
+	assert_int_equal(virtio_device_status(f->vd), 0);
+	virtio_device_queue_regs(f->vd, 1, &regs);
+	assert_int_equal(regs.size, MAX_SIZE);
+	virtio_device_withhold(f->vd, VIRTIO_F_RING_PACKED);
+	virtio_device_withhold(f->vd, BITS);
+	assert_int_equal(virtio_device_offered(f->vd, 1) & 1u << (VIRTIO_F_RING_PACKED - 32), 0);
+	virtio_device_status_set(f->vd, ACK | DRIVER);
+	virtio_device_driver_features_set(f->vd, 1, 1 | 1u << (VIRTIO_F_RING_PACKED - 32));
+	virtio_device_status_set(f->vd, ACK | DRIVER | FEATURES_OK);
+	assert_int_equal(virtio_device_status(f->vd), ACK | DRIVER);
 }
 
 /* GEN-12, DRV-5, 6: what passes to the owner. CON-1: the one exception. */
@@ -1007,6 +1074,7 @@ int main(void)
 		TEST(test_feature_rules),
 		TEST(test_status_walk),
 		TEST(test_queue_registers),
+		TEST(test_packed),
 		TEST(test_config_access),
 		TEST(test_generation),
 		TEST(test_early_kick),

@@ -90,7 +90,7 @@ static bool rule_broken(const struct rule *rule, uint16_t type, const uint32_t *
 void virtio_features_offer(uint16_t type, const uint32_t *own, uint32_t *ret_offered)
 {
 	static const uint8_t core[] = { VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX,
-					VIRTIO_F_VERSION_1 };
+					VIRTIO_F_VERSION_1, VIRTIO_F_RING_PACKED };
 	bool changed = true;
 
 	memcpy(ret_offered, own, VIO_MAX_FEATURE_WORDS * sizeof(*own));

@@ -223,10 +223,18 @@ static void test_twice(void **state)
 	ring_offer(&f->ring, 4);
 	assert_int_equal(virtqueue_next(f->vq, &req), 1);
 	virtqueue_done(f->vq, req.id, 0);
+	virtqueue_publish(f->vq);
 	assert_int_equal(virtqueue_next(f->vq, &req), 1);
 	ring_offer(&f->ring, 4);
 	assert_int_equal(virtqueue_next(f->vq, &req), -EIO);
 	assert_string_equal(f->why, "a head was made available again while it is in use");
+	/* Done, but the driver was not told yet. */
+	reopen(f);
+	ring_offer(&f->ring, 4);
+	ring_offer(&f->ring, 4);
+	assert_int_equal(virtqueue_next(f->vq, &req), 1);
+	virtqueue_done(f->vq, req.id, 0);
+	assert_int_equal(virtqueue_next(f->vq, &req), -EIO);
 }
 
 /* DRV-16, 17, 18 */
@@ -438,6 +446,8 @@ static void test_random(void **state)
 				virtqueue_done(f->vq, req.id, (uint32_t)random());
 				used++;
 			}
+			if (random() % 4 == 0)
+				virtqueue_flush(f->vq);
 			virtqueue_counts(f->vq, &counts);
 			assert_int_equal(counts.in_flight, i + 1 - used);
 		}

@@ -329,7 +329,7 @@ static void test_discovery(void **state)
 static void test_features(void **state)
 {
 	static const uint32_t offered[] = {
-		1u << 28 | 1u << 29 | 1u << 9 | 1u << 5, 1, 1u << 3, 0, 0, 0
+		1u << 28 | 1u << 29 | 1u << 9 | 1u << 5, 1 | 1u << 2, 1u << 3, 0, 0, 0
 	};
 	static const uint32_t selects[] = { 0, 1, 2, 3, 4, 0xffffffff };
 	struct fixture *f = *state;

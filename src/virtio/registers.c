@@ -177,12 +177,22 @@ static bool queue_writable(const struct virtio_device *vd, const struct device_q
 	return q && !q->enabled && !vd->resetting;
 }
 
+/* Packed rings may have any size, once the driver's features are settled. Locked. */
+static bool size_possible(const struct virtio_device *vd, const struct device_queue *q,
+			  uint16_t size)
+{
+	bool packed = vd->status & VIRTIO_STATUS_FEATURES_OK &&
+		      virtio_features_has(vd->driver_features, VIRTIO_F_RING_PACKED);
+
+	return size && size <= q->max_size && (packed || is_pow2(size));
+}
+
 void virtio_device_queue_size_set(struct virtio_device *vd, unsigned queue, uint16_t size)
 {
 	struct device_queue *q = virtio_queue_get(vd, queue);
 
 	pthread_mutex_lock(&vd->mtx);
-	if (queue_writable(vd, q) && is_pow2(size) && size <= q->max_size)
+	if (queue_writable(vd, q) && size_possible(vd, q, size))
 		q->size = size;
 	pthread_mutex_unlock(&vd->mtx);
 }

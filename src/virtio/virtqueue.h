@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one virtqueue walker (split rings). Everything that a guest can put into a ring is checked
- * here and nowhere else: each descriptor is read once into a shadow table, its address with its
- * length becomes a host address, and what is wrong breaks the queue (its owner hears of it once;
- * the device then needs a reset).
+ * The one virtqueue walker, for split and packed rings. Everything that a guest can put into a ring
+ * is checked here and nowhere else: each descriptor is read once into a shadow table, its address
+ * with its length becomes a host address, and what is wrong breaks the queue (its owner hears of it
+ * once; the device then needs a reset).
  *
  * A queue is worked by one thread at a time; virtqueue_halt, virtqueue_live and virtqueue_counts
  * are for any thread. Made by virtio/device.c and alive as long as the device; open between
  * virtqueue_open and virtqueue_close. Pointers into guest memory last until the next virtqueue_next
- * or the close. Request ids hold the head index and the queue's generation, so ids of an earlier
- * life are recognised and dropped.
+ * or the close. Request ids hold a slot (of a split ring: the head) and the queue's generation, so
+ * ids of an earlier life are recognised and dropped.
  */
 #ifndef VIRTIO_VIRTQUEUE_H
 #define VIRTIO_VIRTQUEUE_H
@@ -31,10 +31,11 @@ struct virtqueue_host {
 
 /* The driver's registers of a queue, copied at enable. */
 struct virtqueue_layout {
-	uint16_t size; /* descriptors, a power of two */
-	uint64_t desc, driver,
-		device;		  /* guest-physical: descriptor table, available ring, used ring */
-	bool event_idx, indirect; /* negotiated */
+	uint16_t size; /* descriptors; of a split ring a power of two */
+	/* Guest-physical. Split: descriptor table, available ring, used ring. Packed: descriptor
+	 * ring, the driver's and the device's event words. */
+	uint64_t desc, driver, device;
+	bool event_idx, indirect, packed; /* negotiated */
 };
 
 struct virtqueue_counts {

@@ -233,6 +233,7 @@ static void test_framing(void **state)
 			assert_ptr_equal(req.iov[req.num_read].iov_base,
 					 guest(f->mem, BUFFERS + pieces * (1 + gap)));
 			virtqueue_done(f->vq, req.id, 0);
+			virtqueue_publish(f->vq);
 		}
 	}
 	/*
@@ -291,6 +292,7 @@ static void test_indirect(void **state)
 			virtqueue_descriptor(f->vq, direct + 1, &addr, &len, &flags);
 			assert_int_equal(addr, BUFFERS + 0x2000);
 			virtqueue_done(f->vq, req.id, 3);
+			virtqueue_publish(f->vq);
 		}
 	}
 	/* As long as the queue, and no longer (the longer one is in the other test). */
@@ -418,6 +420,7 @@ static void test_kick_suppression(void **state)
 		assert_int_equal(virtqueue_next(f->vq, &req), 1);
 		assert_int_equal(ring_used_flags(r), 1);
 		virtqueue_done(f->vq, req.id, 0);
+		virtqueue_publish(f->vq);
 		assert_int_equal(virtqueue_next(f->vq, &req), 0);
 		assert_int_equal(ring_used_flags(r), 0);
 	}
@@ -433,6 +436,7 @@ static void test_kick_suppression(void **state)
 		assert_int_equal(ring_avail_event(r),
 				 (uint16_t)i); /* behind: no kick for the next */
 		virtqueue_done(f->vq, req.id, 0);
+		virtqueue_publish(f->vq);
 	}
 	assert_int_equal(ring_used_flags(r), 0);
 }

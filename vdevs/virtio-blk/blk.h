@@ -39,7 +39,7 @@ enum disk_state {
 struct blk {
 	struct vio_state vio;
 	char *path;
-	bool read_only, direct, delayed;
+	bool read_only, direct, delayed, split_only;
 	unsigned threads;
 	uint64_t delay; /* seconds, UINT64_MAX: for ever */
 	char id[BLK_ID_SIZE + 1];

@@ -46,6 +46,7 @@ enum {
 	OPT_DIO,
 	OPT_THREADS,
 	OPT_SERIAL,
+	OPT_PACKED,
 	OPT_LEGACY,
 };
 
@@ -70,9 +71,8 @@ static const struct qvmx_option options[] = {
 			 .type = QVMX_OPT_STRING,
 			 .help = "serial number, up to 20 characters (default: from the file "
 				 "name)" },
-	[OPT_LEGACY] = { .name = "legacy",
-			 .type = QVMX_OPT_FLAG,
-			 .help = "the VirtIO 0.9.5 registers (refused: not built)" },
+	[OPT_PACKED] = QVMX_QUEUE_OPTION_PACKED,
+	[OPT_LEGACY] = QVMX_QUEUE_OPTION_LEGACY,
 };
 
 static uint64_t now_ns(void)
@@ -245,17 +245,12 @@ static vdev_ref_status_t blk_vread(vdev_t *vdp, unsigned cookie,
 {
 	struct blk *blk = vdp->v_device;
 	unsigned ref = vio_read(&blk->vio, cookie, vopnd, oopnd, gcp);
-	unsigned offset = ref & ~VIOREF_CLASS_MASK;
 	struct blk_config config;
 
 	if ((ref & VIOREF_CLASS_MASK) != VIOREF_DEVCFG)
 		return qvmx_vio_status(ref);
-	if (offset > sizeof(struct blk_config) ||
-	    oopnd->length > sizeof(struct blk_config) - offset)
-		return guest_cpu_to_vrs(guest_write_all_ones(gcp, oopnd));
 	fill_config(vdp, &config);
-	return guest_cpu_to_vrs(guest_cpu_write(
-		gcp, GXF_NONE, oopnd, 1, (const uint8_t *)&config + offset, (size_t)oopnd->length));
+	return qvmx_config_read(ref, &config, sizeof(config), oopnd, gcp);
 }
 
 static vdev_ref_status_t blk_vwrite(vdev_t *vdp, unsigned cookie,
@@ -320,10 +315,11 @@ static int set_option(vdev_t *vdp, unsigned option, const char *text)
 		return EOK;
 	case OPT_SERIAL:
 		return set_serial(vdp, text);
+	case OPT_PACKED:
+		blk->split_only = !qvmx_option_value(&options[option], text);
+		return EOK;
 	case OPT_LEGACY:
-		return qvmx_refuse(vdp,
-				   "the VirtIO 0.9.5 interface is not built: leave 'legacy' out, "
-				   "the guest needs a driver for VirtIO 1.0 or later");
+		return qvmx_queue_refuse_legacy(vdp);
 	default:
 		return EINVAL;
 	}
@@ -385,6 +381,8 @@ static int options_end(vdev_t *vdp)
 		default_serial(blk);
 	desc.device_features[0] = features | (blk->read_only ? 1u << BLK_F_RO : 0);
 	vio_init(vdp, VIOVER_100, &desc, &blk->vio);
+	if (blk->split_only)
+		qvmx_queue_split_only(&blk->vio);
 	vio_init_queue(&blk->vio, 0, BLK_QUEUE_SIZE);
 	qvmx_queue_serve(&blk->vio, 0, &blk_queue_ops);
 	return EOK;

@@ -664,7 +664,7 @@ static void test_end_during_io(void **state)
 		vdevtest_virtio_kick(f->v, 0);
 		vdevtest_end(f->t);
 		f->t = NULL;
-		free(f->v); /* the driver went with its VM */
+		vdevtest_virtio_forget(f->v); /* the driver went with its VM */
 		f->v = NULL;
 		check_file(f);
 	}

@@ -46,7 +46,7 @@ struct console {
 	struct outring emergency;
 	struct console_config config; /* with v_mtx: also read on vCPU threads */
 	int winch;		      /* signalfd, -1: none */
-	bool has_size;
+	bool has_size, split_only;
 	struct qvmx_queue *rx, *tx; /* NULL: not live */
 	bool tx_held;		    /* `out` is not wholly written */
 	struct qvmx_request out;
@@ -249,18 +249,14 @@ static vdev_ref_status_t console_vread(vdev_t *vdp, unsigned cookie,
 {
 	struct console *con = vdp->v_device;
 	unsigned ref = vio_read(&con->vio, cookie, vopnd, oopnd, gcp);
-	unsigned offset = ref & ~VIOREF_CLASS_MASK;
 	struct console_config config;
 
 	if ((ref & VIOREF_CLASS_MASK) != VIOREF_DEVCFG)
 		return qvmx_vio_status(ref);
-	if (offset > sizeof(config) || oopnd->length > sizeof(config) - offset)
-		return guest_cpu_to_vrs(guest_write_all_ones(gcp, oopnd));
 	pthread_mutex_lock(&vdp->v_mtx);
 	config = con->config;
 	pthread_mutex_unlock(&vdp->v_mtx);
-	return guest_cpu_to_vrs(guest_cpu_write(gcp, GXF_NONE, oopnd, 1,
-						(const uint8_t *)&config + offset, oopnd->length));
+	return qvmx_config_read(ref, &config, sizeof(config), oopnd, gcp);
 }
 
 static vdev_ref_status_t console_vwrite(vdev_t *vdp, unsigned cookie,
@@ -283,14 +279,15 @@ static vdev_ref_status_t console_vwrite(vdev_t *vdp, unsigned cookie,
 	return VRS_NORMAL;
 }
 
-enum { OPT_HOSTDEV, OPT_DELAYED, OPT_LEGACY, NUM_OPTIONS };
+enum { OPT_HOSTDEV, OPT_DELAYED, OPT_PACKED, OPT_LEGACY, NUM_OPTIONS };
 
 static const struct qvmx_option options[NUM_OPTIONS] = {
 	[OPT_HOSTDEV] = { "hostdev", QVMX_OPT_PATH, QVMX_OPTF_REPEAT,
 			  .help = "host end, '<' input or '>' output only; - is qvm's terminal" },
 	[OPT_DELAYED] = { "delayed", QVMX_OPT_FLAG,
 			  .help = "open the host end when the driver starts" },
-	[OPT_LEGACY] = { "legacy", QVMX_OPT_FLAG, .help = "VirtIO 0.9.5 (not built)" },
+	[OPT_PACKED] = QVMX_QUEUE_OPTION_PACKED,
+	[OPT_LEGACY] = QVMX_QUEUE_OPTION_LEGACY,
 };
 
 static int options_end(vdev_t *vdp)
@@ -311,6 +308,8 @@ static int options_end(vdev_t *vdp)
 	if (con->has_size)
 		desc.device_features[0] |= 1u << F_SIZE;
 	vio_init(vdp, VIOVER_100, &desc, &con->vio);
+	if (con->split_only)
+		qvmx_queue_split_only(&con->vio);
 	for (unsigned i = 0; i < NUM_QUEUES; i++) {
 		vio_init_queue(&con->vio, i, QUEUE_SIZE);
 		qvmx_queue_serve(&con->vio, i, &queue_ops);
@@ -361,9 +360,11 @@ static int console_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *ar
 	case VDEV_CTRL_FIRST_OPTIDX + OPT_DELAYED:
 		con->end.delayed = true;
 		return EOK;
+	case VDEV_CTRL_FIRST_OPTIDX + OPT_PACKED:
+		con->split_only = !qvmx_option_value(&options[OPT_PACKED], arg);
+		return EOK;
 	case VDEV_CTRL_FIRST_OPTIDX + OPT_LEGACY:
-		return qvmx_refuse(vdp, "the VirtIO 0.9.5 interface is not built: leave 'legacy' "
-					"out, the guest needs a driver for VirtIO 1.0 or later");
+		return qvmx_queue_refuse_legacy(vdp);
 	case VDEV_CTRL_OPTIONS_END:
 		return options_end(vdp);
 	case VDEV_CTRL_PCI_BARS:

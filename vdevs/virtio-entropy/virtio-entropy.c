@@ -22,15 +22,17 @@ enum {
 struct entropy {
 	struct vio_state vio;
 	struct qvmx_queue *queue; /* NULL: not started */
-	bool call_pending;
+	bool call_pending, split_only;
 };
 
-enum { OPT_DELAYED };
+enum { OPT_DELAYED, OPT_PACKED, OPT_LEGACY };
 
 static const struct qvmx_option options[] = {
 	[OPT_DELAYED] = { .name = "delayed",
 			  .type = QVMX_OPT_FLAG,
 			  .help = "open the source at first use (always so: nothing is opened)" },
+	[OPT_PACKED] = QVMX_QUEUE_OPTION_PACKED,
+	[OPT_LEGACY] = QVMX_QUEUE_OPTION_LEGACY,
 };
 
 /* Fill up to `most` bytes of n iovecs. Returns how many; 0 and errno if there are none to be had.
@@ -149,6 +151,8 @@ static int options_end(vdev_t *vdp)
 	struct entropy *ent = vdp->v_device;
 
 	vio_init(vdp, VIOVER_100, &desc, &ent->vio);
+	if (ent->split_only)
+		qvmx_queue_split_only(&ent->vio);
 	vio_init_queue(&ent->vio, 0, QUEUE_SIZE);
 	qvmx_queue_serve(&ent->vio, 0, &queue_ops);
 	return EOK;
@@ -158,11 +162,16 @@ static int entropy_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *ar
 {
 	struct entropy *ent = vdp->v_device;
 
-	switch (ctrl) {
+	switch ((unsigned)ctrl) {
 	case VDEV_CTRL_OPTIONS_END:
 		return options_end(vdp);
 	case VDEV_CTRL_PCI_BARS:
 		return vio_ctrl_pci_bars(&ent->vio, arg);
+	case VDEV_CTRL_FIRST_OPTIDX + OPT_PACKED:
+		ent->split_only = !qvmx_option_value(&options[OPT_PACKED], arg);
+		return EOK;
+	case VDEV_CTRL_FIRST_OPTIDX + OPT_LEGACY:
+		return qvmx_queue_refuse_legacy(vdp);
 	default:
 		return EOK;
 	}

@@ -87,7 +87,7 @@ struct net {
 	struct vio_state vio;
 	struct net_config config; /* status: with v_mtx */
 	char *tap_name;
-	bool have_mac;
+	bool have_mac, split_only;
 	int tap; /* -1: not open, or lost */
 	struct qvmx_watch *watch;
 	uint32_t watched;	    /* its events */
@@ -411,18 +411,14 @@ static vdev_ref_status_t net_vread(vdev_t *vdp, unsigned cookie,
 {
 	struct net *net = vdp->v_device;
 	unsigned ref = vio_read(&net->vio, cookie, vopnd, oopnd, gcp);
-	unsigned offset = ref & ~VIOREF_CLASS_MASK;
 	struct net_config config;
 
 	if ((ref & VIOREF_CLASS_MASK) != VIOREF_DEVCFG)
 		return qvmx_vio_status(ref);
-	if (offset > sizeof(config) || oopnd->length > sizeof(config) - offset)
-		return guest_cpu_to_vrs(guest_write_all_ones(gcp, oopnd));
 	pthread_mutex_lock(&vdp->v_mtx);
 	config = net->config;
 	pthread_mutex_unlock(&vdp->v_mtx);
-	return guest_cpu_to_vrs(guest_cpu_write(gcp, GXF_NONE, oopnd, 1,
-						(const uint8_t *)&config + offset, oopnd->length));
+	return qvmx_config_read(ref, &config, sizeof(config), oopnd, gcp);
 }
 
 static vdev_ref_status_t net_vwrite(vdev_t *vdp, unsigned cookie,
@@ -437,7 +433,7 @@ static vdev_ref_status_t net_vwrite(vdev_t *vdp, unsigned cookie,
 	return qvmx_vio_status(ref);
 }
 
-enum { OPT_TAPDEV, OPT_MAC, OPT_PEER, OPT_PEERFEATS, OPT_LEGACY, NUM_OPTIONS };
+enum { OPT_TAPDEV, OPT_MAC, OPT_PEER, OPT_PEERFEATS, OPT_PACKED, OPT_LEGACY, NUM_OPTIONS };
 
 static const struct qvmx_option options[NUM_OPTIONS] = {
 	[OPT_TAPDEV] = { "tapdev", QVMX_OPT_STRING, .help = "tap interface of the host" },
@@ -445,7 +441,8 @@ static const struct qvmx_option options[NUM_OPTIONS] = {
 	[OPT_PEER] = { "peer", QVMX_OPT_STRING, .help = "the link's other end (not built)" },
 	[OPT_PEERFEATS] = { "peerfeats", QVMX_OPT_NUMBER,
 			    .help = "features of the other end (not built)" },
-	[OPT_LEGACY] = { "legacy", QVMX_OPT_FLAG, .help = "VirtIO 0.9.5 (not built)" },
+	[OPT_PACKED] = QVMX_QUEUE_OPTION_PACKED,
+	[OPT_LEGACY] = QVMX_QUEUE_OPTION_LEGACY,
 };
 
 static int set_tap(vdev_t *vdp, const char *name)
@@ -485,10 +482,12 @@ static int set_option(vdev_t *vdp, unsigned option, const char *text)
 	case OPT_PEER:
 	case OPT_PEERFEATS:
 		return qvmx_refuse(vdp, "links between VMs are not built yet: use 'tapdev NAME'");
+	case OPT_PACKED:
+		((struct net *)vdp->v_device)->split_only =
+			!qvmx_option_value(&options[option], text);
+		return EOK;
 	default:
-		return qvmx_refuse(vdp,
-				   "the VirtIO 0.9.5 interface is not built: leave 'legacy' out, "
-				   "the guest needs a driver for VirtIO 1.0 or later");
+		return qvmx_queue_refuse_legacy(vdp);
 	}
 }
 
@@ -527,6 +526,8 @@ static int options_end(vdev_t *vdp)
 	net->config.status = htole16(STATUS_LINK_UP);
 	net->config.max_virtqueue_pairs = htole16(1);
 	vio_init(vdp, VIOVER_100, &desc, &net->vio);
+	if (net->split_only)
+		qvmx_queue_split_only(&net->vio);
 	for (unsigned i = 0; i < NUM_QUEUES; i++) {
 		vio_init_queue(&net->vio, i, QUEUE_SIZE);
 		qvmx_queue_serve(&net->vio, i, &queue_ops);

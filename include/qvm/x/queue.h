@@ -51,6 +51,27 @@ struct qvmx_queue_ops {
 void qvmx_queue_serve(struct vio_state *vsp, unsigned idx, const struct qvmx_queue_ops *ops);
 
 /*
+ * Options that VirtIO vdevs share, for their tables (x/conf.h).
+ *
+ * Packed rings are offered to every driver. A vdev that lets its user choose has an option made by
+ * QVMX_QUEUE_OPTION_PACKED and, if its value is 0, calls qvmx_queue_split_only between vio_init
+ * and the end of VDEV_CTRL_OPTIONS_END.
+ */
+#define QVMX_QUEUE_OPTION_LEGACY                                          \
+	{                                                                 \
+		.name = "legacy", .type = QVMX_OPT_FLAG,                  \
+		.help = "the VirtIO 0.9.5 registers (refused: not built)" \
+	}
+#define QVMX_QUEUE_OPTION_PACKED                                                      \
+	{                                                                             \
+		.name = "packed", .type = QVMX_OPT_BOOL,                              \
+		.help = "offer packed virtqueues to the guest's driver (default yes)" \
+	}
+void qvmx_queue_split_only(struct vio_state *vsp);
+/* What a vdev returns for QVMX_QUEUE_OPTION_LEGACY: refused with a sentence. */
+int qvmx_queue_refuse_legacy(const vdev_t *vdp);
+
+/*
  * Take the next buffer. Returns 1 and fills *ret_req; 0: none, and the next one that the driver
  * adds causes a kick; -EIO: the driver broke the rules, the device is in NEEDS_RESET (already
  * logged and counted) and the queue is dead until the reset; -ENODEV: the queue is not live.
@@ -77,6 +98,13 @@ void qvmx_config_changed(struct vio_state *vsp);
 /* What vread or vwrite returns for what vio_read or vio_write returned and the vdev did not handle
  * itself. */
 vdev_ref_status_t qvmx_vio_status(unsigned vioref);
+
+/*
+ * The end of vread for what vio_read returned: a read of the device configuration is answered from
+ * `config`, the first `size` bytes of it as they are now; what lies behind reads all ones.
+ */
+vdev_ref_status_t qvmx_config_read(unsigned vioref, const void *config, size_t size,
+				   const struct qvm_state_block *oopnd, struct guest_cpu *gcp);
 
 /* Copy between a request's iovecs and a flat buffer, from byte `offset` of that part on. Returns
  * bytes copied. */

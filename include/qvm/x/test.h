@@ -70,7 +70,8 @@ void vdevtest_pci_write(struct vdevtest *t, unsigned dev, unsigned reg, unsigned
 			uint32_t value);
 
 /*
- * A small VirtIO driver (PCI transport, split rings) for tests of VirtIO vdevs. dev: PCI device
+ * A small VirtIO driver (PCI transport, split rings, or packed ones if `features` has them) for
+ * tests of VirtIO vdevs (never, with VDEVTEST_RING=split in the environment). dev: PCI device
  * number. Ring memory and buffers come from a bump allocator in guest RAM (vdevtest_alloc). MSI-X
  * vector n+1 (0: configuration) of device dev sends address 0xfee00000, data dev << 8 | vector.
  */
@@ -84,6 +85,8 @@ struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, 
 					      unsigned queue_size);
 /* Reset the device and wait until it is done. Frees v. */
 void vdevtest_virtio_end(struct vdevtest_virtio *v);
+/* Frees v of a bench that has ended. */
+void vdevtest_virtio_forget(struct vdevtest_virtio *v);
 uint64_t vdevtest_virtio_features(struct vdevtest_virtio *v); /* negotiated */
 uint8_t vdevtest_virtio_status(struct vdevtest_virtio *v);
 uint64_t vdevtest_virtio_config(struct vdevtest_virtio *v, unsigned offset, unsigned len);
@@ -96,7 +99,7 @@ struct vdevtest_buf {
 	bool write; /* the device writes it */
 };
 
-/* Add a chain of n buffers; no kick. Returns its head. */
+/* Add a chain of n buffers; no kick. Returns its head (packed: its buffer id). */
 unsigned vdevtest_virtio_add(struct vdevtest_virtio *v, unsigned queue,
 			     const struct vdevtest_buf *bufs, unsigned n);
 void vdevtest_virtio_kick(struct vdevtest_virtio *v, unsigned queue);

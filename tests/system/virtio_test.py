@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the VirtIO transport offers beyond what a stock guest takes by itself, seen with its own drivers. The tests of
+devices_test.py run with packed rings, which Linux takes when they are offered; here are the others."""
+import re
+
+import pytest
+
+from devices_test import NET, SCRATCH, TAP, TOOLS
+from guests import marked
+
+FEATURES = ("for v in /sys/bus/virtio/devices/*; do echo driver=$(basename $(readlink $v/driver)) "
+            "$(cut -c35 $v/features) $(cut -c41 $v/features); done\n")
+RING_PACKED, RING_RESET = 0, 1
+
+# Random writes of all sizes on the first disk, read back and compared; the second disk has fio.
+FIO = ("mount -o ro -t squashfs /dev/vdb /mnt && mount -t devtmpfs dev /mnt/dev && mount -t tmpfs tmpfs /mnt/tmp && "
+       "mount -t proc proc /mnt/proc; "
+       "chroot /mnt fio --name=v --filename=/dev/vda --rw=randrw --bsrange=512-65536 --size=16m --io_size=16m "
+       "--direct=1 --ioengine=libaio --iodepth=16 --verify=crc32c --verify_fatal=1 --randrepeat=0 "
+       "> /tmp/fio.log 2>&1; echo fio=$?; grep -iE 'err=|verify|bad' /tmp/fio.log\n")
+
+# Ping, and 4 MiB of random bytes in each direction over TCP.
+TRANSFER = ("ip link set eth0 up; ip addr add 10.9.9.2/24 dev eth0; ping -c 3 10.9.9.1; "
+            "nc 10.9.9.1 7001 < /dev/null > /tmp/in; echo down=$(md5sum < /tmp/in); "
+            "dd if=/dev/urandom of=/tmp/up bs=64k count=64 2>/dev/null; nc 10.9.9.1 7002 < /tmp/up; "
+            "echo up=$(md5sum < /tmp/up)\n")
+SERVERS = TAP + """
+head -c 4194304 /dev/urandom > /tmp/down
+setsid socat -u FILE:/tmp/down TCP-LISTEN:7001,reuseaddr > /dev/null 2>&1 < /dev/null &
+setsid socat -u TCP-LISTEN:7002,reuseaddr OPEN:/tmp/up,creat,trunc > /dev/null 2>&1 < /dev/null &"""
+
+
+def features(text):
+    """Driver -> the bits it negotiated, by the order above."""
+    return {name: bits.split() for name, bits in re.findall(r"^driver=(\S+) ([01] [01])", text, re.M)}
+
+
+def transfer_is_whole(host, text):
+    assert "3 packets received" in text
+    assert marked(text, "down").split()[0] == host.run("md5sum < /tmp/down").text.split()[0]
+    assert marked(text, "up").split()[0] == host.run("sleep 0.5; md5sum < /tmp/up").text.split()[0]
+
+
+@pytest.mark.parametrize("packed", ["yes", "no"])
+def test_disk_and_network_with_both_kinds_of_ring(host, packed):
+    """Verified random I/O and TCP in both directions; the driver's features say which ring it was."""
+    option = f" packed {packed}\n"
+    text = host.linux(FEATURES + FIO + TRANSFER, cpus=2, timeout=240, before=SERVERS,
+                      console="vdev virtio-console" + option,
+                      extra="".join(part.replace("\n", option) for part in (SCRATCH, TOOLS, NET)) +
+                      "vdev virtio-entropy" + option)
+    found = features(text)
+    assert set(found) == {"virtio_blk", "virtio_net", "virtio_console", "virtio_rng"}
+    for name, bits in found.items():
+        assert bits[RING_PACKED] == ("1" if packed == "yes" else "0"), name
+    assert marked(text, "fio") == "0", text[-3000:]
+    assert "err= 0" in text
+    transfer_is_whole(host, text)
