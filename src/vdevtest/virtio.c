@@ -51,6 +51,7 @@ enum {
 	COMMON_QUEUE_DESC = 0x20,
 	COMMON_QUEUE_DRIVER = 0x28,
 	COMMON_QUEUE_DEVICE = 0x30,
+	COMMON_QUEUE_RESET = 0x3a,
 
 	FEATURE_WORDS = 2,
 	RESET_TIMEOUT_MS = 30000,
@@ -360,6 +361,29 @@ static struct queue *queue_of(struct vdevtest_virtio *v, unsigned queue)
 	if (queue >= v->num_queues || !v->queues[queue].ring)
 		vdevtest_die("device %u has no queue %u", v->dev, queue);
 	return &v->queues[queue];
+}
+
+void vdevtest_virtio_queue_reset(struct vdevtest_virtio *v, unsigned queue)
+{
+	struct queue *q = queue_of(v, queue);
+	uint64_t deadline = now_ms() + RESET_TIMEOUT_MS;
+
+	common_write(v, COMMON_QUEUE_SELECT, 2, queue);
+	common_write(v, COMMON_QUEUE_RESET, 2, 1);
+	while (common_read(v, COMMON_QUEUE_RESET, 2) != 0) {
+		if (now_ms() > deadline)
+			vdevtest_die("device %u, queue %u: the reset does not end", v->dev, queue);
+		pause_briefly();
+	}
+	if (common_read(v, COMMON_QUEUE_ENABLE, 2) != 0)
+		vdevtest_die("device %u, queue %u: enabled after its reset", v->dev, queue);
+	free(q->ring);
+	q->ring = NULL;
+}
+
+void vdevtest_virtio_queue_enable(struct vdevtest_virtio *v, unsigned queue, unsigned queue_size)
+{
+	set_up_queue(v, queue, queue_size);
 }
 
 unsigned vdevtest_virtio_add(struct vdevtest_virtio *v, unsigned queue,

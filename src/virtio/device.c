@@ -113,6 +113,10 @@ void virtio_device_transport_set(struct virtio_device *vd, const struct virtio_t
 {
 	vd->transport_ops = ops;
 	vd->transport = transport;
+	/* The documented API has no word for it, so a vdev that works queues itself cannot do it.
+	 */
+	if (!virtio_owner_works(vd))
+		vd->offered[VIRTIO_F_RING_RESET / 32] |= 1u << VIRTIO_F_RING_RESET % 32;
 }
 
 int virtio_device_queue_fd(const struct virtio_device *vd, unsigned queue)
@@ -255,6 +259,16 @@ static void queue_forget(struct device_queue *q)
 	memset(q->addr, 0, sizeof(q->addr));
 }
 
+/* The end of a queue's own reset, if nothing holds it up. Locked. */
+static void queue_reset_try_finish(struct virtio_device *vd, struct device_queue *q)
+{
+	if (!q->resetting || q->stage != QUEUE_IDLE)
+		return;
+	queue_forget(q);
+	vd->transport_ops->queue_reset(vd->transport, (unsigned)(q - vd->queues));
+	q->resetting = false;
+}
+
 /* The end of a reset, if nothing holds it up any more. Locked. */
 static void reset_try_finish(struct virtio_device *vd)
 {
@@ -264,8 +278,10 @@ static void reset_try_finish(struct virtio_device *vd)
 		if (vd->queues[i].stage != QUEUE_IDLE)
 			return;
 	}
-	for (unsigned i = 0; i < vd->info.num_queues; i++)
+	for (unsigned i = 0; i < vd->info.num_queues; i++) {
 		queue_forget(&vd->queues[i]);
+		vd->queues[i].resetting = false;
+	}
 	memset(vd->driver_features, 0, sizeof(vd->driver_features));
 	vd->features_beyond = false;
 	if (vd->info.driver_features)
@@ -276,26 +292,36 @@ static void reset_try_finish(struct virtio_device *vd)
 	vd->status = 0;
 }
 
+/* Take the way to QUEUE_IDLE. Locked. */
+static void queue_stop(struct device_queue *q)
+{
+	if (q->vq)
+		virtqueue_halt(q->vq);
+	if (q->stage == QUEUE_START) {
+		q->stage = QUEUE_IDLE; /* the loop thread has not heard of it: nothing to stop */
+	} else if (q->stage == QUEUE_LIVE) {
+		q->stage = QUEUE_STOP;
+		virtio_queue_signal(q);
+	}
+}
+
 void virtio_reset_begin(struct virtio_device *vd)
 {
 	if (vd->resetting)
 		return;
 	vd->resetting = true;
 	vd->owner_resets = virtio_owner_works(vd);
-	for (unsigned i = 0; i < vd->info.num_queues; i++) {
-		struct device_queue *q = &vd->queues[i];
-
-		if (q->vq)
-			virtqueue_halt(q->vq);
-		if (q->stage == QUEUE_START) {
-			q->stage = QUEUE_IDLE; /* the loop thread has not heard of it: nothing to
-						  stop */
-		} else if (q->stage == QUEUE_LIVE) {
-			q->stage = QUEUE_STOP;
-			virtio_queue_signal(q);
-		}
-	}
+	for (unsigned i = 0; i < vd->info.num_queues; i++)
+		queue_stop(&vd->queues[i]);
 	reset_try_finish(vd);
+}
+
+void virtio_queue_reset_begin(struct virtio_device *vd, struct device_queue *q)
+{
+	q->resetting = true;
+	q->enabled = false;
+	queue_stop(q);
+	queue_reset_try_finish(vd, q);
 }
 
 void virtio_device_reset_request(struct virtio_device *vd)
@@ -364,6 +390,7 @@ void virtio_device_queue_stopped(struct virtio_device *vd, unsigned queue)
 	if (q->stage == QUEUE_STOPPING) {
 		q->stage = QUEUE_IDLE;
 		virtqueue_close(q->vq);
+		queue_reset_try_finish(vd, q);
 		reset_try_finish(vd);
 	}
 	pthread_mutex_unlock(&vd->mtx);

@@ -75,6 +75,7 @@ struct virtio_transport_ops {
 				unsigned queue); /* any thread, without the mutex */
 	void (*config_interrupt)(void *transport);
 	void (*reset)(void *transport); /* forget vectors and interrupt status */
+	void (*queue_reset)(void *transport, unsigned queue); /* forget its vector */
 };
 
 enum {
@@ -140,7 +141,7 @@ void virtio_device_config_changed(struct virtio_device *vd);
 struct virtio_queue_regs {
 	uint16_t size;	   /* 0: not available */
 	uint16_t max_size; /* as it is after a reset */
-	bool enabled;
+	bool enabled, resetting;
 	uint64_t addr[3]; /* enum virtio_queue_part */
 };
 enum virtio_queue_part { VIRTIO_QUEUE_DESC, VIRTIO_QUEUE_DRIVER, VIRTIO_QUEUE_DEVICE };
@@ -159,6 +160,11 @@ void virtio_device_queue_addr_set(struct virtio_device *vd, unsigned queue,
 /* These return VIOREF_*, with VIOREF_NOP for what does not concern the owner. */
 unsigned virtio_device_status_set(struct virtio_device *vd, uint8_t status);
 unsigned virtio_device_queue_enable(struct virtio_device *vd, unsigned queue);
+/*
+ * Reset one queue (RING_RESET, which must have been negotiated). It reads as resetting until its
+ * buffers have come back.
+ */
+void virtio_device_queue_reset(struct virtio_device *vd, unsigned queue);
 unsigned virtio_device_doorbell(struct virtio_device *vd,
 				unsigned queue); /* one that did not go to the eventfd */
 unsigned virtio_device_config_access(struct virtio_device *vd, uint64_t offset, unsigned len,

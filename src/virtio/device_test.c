@@ -28,7 +28,7 @@ struct fixture {
 	struct ring ring;
 	unsigned served; /* queues 0 .. served - 1 */
 	uint32_t driver_features[VIO_MAX_FEATURE_WORDS];
-	unsigned kicks[QUEUES], starts[QUEUES], stops[QUEUES];
+	unsigned kicks[QUEUES], starts[QUEUES], stops[QUEUES], queue_resets[QUEUES];
 	bool stop_waits; /* stop returns false */
 	bool keep;	 /* kick keeps what it takes in flight */
 	uint32_t kept[MAX_SIZE];
@@ -108,10 +108,16 @@ static void count_reset(void *transport)
 	((struct fixture *)transport)->resets++;
 }
 
+static void count_queue_reset(void *transport, unsigned queue)
+{
+	((struct fixture *)transport)->queue_resets[queue]++;
+}
+
 static const struct virtio_transport_ops transport_ops = {
 	.queue_interrupt = count_queue_interrupt,
 	.config_interrupt = count_config_interrupt,
 	.reset = count_reset,
+	.queue_reset = count_queue_reset,
 };
 
 static void create(struct fixture *f, uint16_t type, unsigned served)
@@ -512,6 +518,132 @@ static void test_packed(void **state)
 	virtio_device_driver_features_set(f->vd, 1, 1 | 1u << (VIRTIO_F_RING_PACKED - 32));
 	virtio_device_status_set(f->vd, ACK | DRIVER | FEATURES_OK);
 	assert_int_equal(virtio_device_status(f->vd), ACK | DRIVER);
+}
+
+static bool queue_resetting(struct fixture *f, unsigned queue)
+{
+	struct virtio_queue_regs regs;
+
+	virtio_device_queue_regs(f->vd, queue, &regs);
+	assert_false(regs.resetting && regs.enabled);
+	return regs.resetting;
+}
+
+/*
+ * GEN-16 to 18, PCI-17 to 21: a queue of its own is reset with requests in flight; nothing of it
+ * is heard of again, the other one runs, and it comes back with another size at another place.
+ */
+static void test_queue_reset(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_queue_regs regs;
+	struct ring other;
+
+	create(f, 0x3f, QUEUES);
+	assert_true(virtio_device_offered(f->vd, 1) & 1u << (VIRTIO_F_RING_RESET - 32));
+	virtio_device_status_set(f->vd, ACK | DRIVER);
+	virtio_device_driver_features_set(f->vd, 1, 1 | 1u << (VIRTIO_F_RING_RESET - 32));
+	virtio_device_status_set(f->vd, ACK | DRIVER | FEATURES_OK);
+	/* Queue 1 elsewhere */
+	other = (struct ring){ .mem = f->mem,
+			       .desc = BUFFERS + 0x10000,
+			       .avail = BUFFERS + 0x20000,
+			       .used = BUFFERS + 0x30000,
+			       .size = MAX_SIZE };
+	ring_desc(&other, 0, BUFFERS, 8, VIRTQ_DESC_F_WRITE, 0);
+	queue_addresses(f, 1, &other);
+	virtio_device_queue_enable(f->vd, 1);
+	enable_queue(f, 0);
+	driver_ok(f);
+	run_loop(f);
+	f->keep = f->stop_waits = true;
+	for (unsigned i = 0; i < 4; i++)
+		ring_offer(&f->ring, (uint16_t)i);
+	ring_bell(f, 0);
+	run_loop(f);
+	assert_int_equal(f->num_kept, 4);
+
+	virtio_device_queue_reset(f->vd, 0);
+	assert_true(queue_resetting(f, 0));
+	run_loop(f);
+	assert_int_equal(f->stops[0], 1);
+	assert_true(queue_resetting(f, 0));
+	/* Frozen meanwhile */
+	assert_int_equal(virtio_device_queue_enable(f->vd, 0), VIOREF_NOP);
+	virtio_device_queue_size_set(f->vd, 0, 8);
+	virtio_device_queue_regs(f->vd, 0, &regs);
+	assert_false(regs.enabled);
+	assert_int_equal(regs.size, MAX_SIZE);
+	for (unsigned i = 0; i < 4; i++)
+		virtqueue_done(virtio_device_queue(f->vd, 0), f->kept[i], 1);
+	virtqueue_flush(virtio_device_queue(f->vd, 0));
+	assert_int_equal(ring_used_idx(&f->ring), 0);
+	assert_int_equal(f->queue_interrupts, 0);
+	/* The other one works. */
+	f->keep = false;
+	ring_offer(&other, 0);
+	ring_bell(f, 1);
+	run_loop(f);
+	assert_int_equal(ring_used_idx(&other), 1);
+	assert_int_equal(f->queue_interrupts, 1);
+
+	virtio_device_queue_stopped(f->vd, 0);
+	assert_false(queue_resetting(f, 0));
+	assert_int_equal(f->queue_resets[0], 1);
+	assert_int_equal(f->queue_resets[1], 0);
+	virtio_device_queue_regs(f->vd, 0, &regs);
+	assert_int_equal(regs.addr[0] | regs.addr[1] | regs.addr[2], 0);
+	assert_int_equal(virtio_device_status(f->vd), ACK | DRIVER | FEATURES_OK | DRIVER_OK);
+
+	/* Back with zeroed rings of another size. */
+	virtio_device_queue_size_set(f->vd, 0, 8);
+	enable_queue(f, 0);
+	assert_false(queue_resetting(f, 0));
+	f->ring.size = 8;
+	ring_offer(&f->ring, 2);
+	run_loop(f);
+	assert_int_equal(ring_used_idx(&f->ring), 1);
+	assert_int_equal(ring_used_id(&f->ring, 0), 2);
+	assert_int_equal(f->starts[0], 2);
+
+	/* While one is reset alone, the device is. */
+	virtio_device_queue_reset(f->vd, 0);
+	run_loop(f);
+	assert_true(queue_resetting(f, 0));
+	virtio_device_status_set(f->vd, 0);
+	run_loop(f);
+	assert_true(virtio_device_reset_pending(f->vd));
+	virtio_device_queue_stopped(f->vd, 0);
+	virtio_device_queue_stopped(f->vd, 1);
+	assert_false(virtio_device_reset_pending(f->vd));
+	assert_false(queue_resetting(f, 0));
+}
+
+/* A queue that was never started, one that is not there, one without the feature; a vdev that works
+ * a queue itself does not offer it. */
+static void test_queue_reset_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, 0x3f, QUEUES);
+	negotiate(f);
+	enable_queue(f, 0);
+	virtio_device_queue_reset(f->vd, 0);
+	virtio_device_queue_reset(f->vd, QUEUES);
+	assert_int_equal(f->queue_resets[0], 0);
+	virtio_device_reset_finish(f->vd);
+	virtio_device_status_set(f->vd, ACK | DRIVER);
+	virtio_device_driver_features_set(f->vd, 1, 1 | 1u << (VIRTIO_F_RING_RESET - 32));
+	virtio_device_status_set(f->vd, ACK | DRIVER | FEATURES_OK);
+	virtio_device_queue_reset(f->vd, 0);
+	assert_int_equal(f->queue_resets[0], 0); /* not enabled */
+	enable_queue(f, 0);
+	virtio_device_queue_reset(f->vd, 0);
+	assert_int_equal(f->queue_resets[0], 1); /* not started: at once */
+	assert_false(queue_resetting(f, 0));
+	virtio_device_destroy(f->vd);
+	create(f, 0x3f, QUEUES - 1);
+	assert_false(virtio_device_offered(f->vd, 1) & 1u << (VIRTIO_F_RING_RESET - 32));
 }
 
 /* GEN-12, DRV-5, 6: what passes to the owner. CON-1: the one exception. */
@@ -1075,6 +1207,8 @@ int main(void)
 		TEST(test_status_walk),
 		TEST(test_queue_registers),
 		TEST(test_packed),
+		TEST(test_queue_reset),
+		TEST(test_queue_reset_refused),
 		TEST(test_config_access),
 		TEST(test_generation),
 		TEST(test_early_kick),

@@ -22,6 +22,7 @@ struct device_queue {
 	uint16_t max_size; /* 0: not there */
 	uint16_t size;
 	bool enabled;
+	bool resetting; /* it alone; not enabled meanwhile */
 	uint64_t addr[3];
 	const struct virtio_queue_ops *ops; /* NULL: not served */
 	void *opaque;
@@ -65,5 +66,7 @@ bool virtio_owner_works(const struct virtio_device *vd);
  */
 void virtio_queues_start(struct virtio_device *vd, struct breakage *broke);
 void virtio_reset_begin(struct virtio_device *vd);
+/* The driver resets one queue. */
+void virtio_queue_reset_begin(struct virtio_device *vd, struct device_queue *q);
 
 #endif

@@ -185,7 +185,8 @@ static void packed_disarm(struct virtqueue *vq)
 	vq->packed.quiet = true;
 }
 
-/* The driver looks for used descriptors one after the other, so the flags of the first come last. */
+/* The driver looks for used descriptors one after the other, so the flags of the first come last.
+ */
 static void packed_publish(struct virtqueue *vq)
 {
 	uint16_t *first = NULL, first_flags = 0;
@@ -207,8 +208,8 @@ static void packed_publish(struct virtqueue *vq)
 			__atomic_store_n(&desc->flags, htole16((uint16_t)flags), __ATOMIC_RELEASE);
 		}
 		vq->packed.next_used = lap_add(vq, vq->packed.next_used, flight->num_desc);
-		vq->packed.num_undecided = MIN(vq->packed.num_undecided + flight->num_desc,
-					       2u * vq->size);
+		vq->packed.num_undecided =
+			MIN(vq->packed.num_undecided + flight->num_desc, 2u * vq->size);
 		vq->packed.num_taken -= flight->num_desc;
 		vq->packed.free_slots[vq->packed.num_free++] = (uint16_t)slot;
 	}

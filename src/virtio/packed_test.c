@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -177,8 +178,8 @@ static bool take_used(struct packed *r, unsigned n, uint16_t *ret_id, uint32_t *
 
 static void set_event(const struct fixture *f, unsigned flags, unsigned position)
 {
-	uint16_t where = (uint16_t)(position % f->ring.size |
-				    (wraps(&f->ring, position) ? 0x8000u : 0));
+	uint16_t where =
+		(uint16_t)(position % f->ring.size | (wraps(&f->ring, position) ? 0x8000u : 0));
 
 	guest_put16(f->mem, RING_AVAIL, where);
 	guest_put16(f->mem, RING_AVAIL + 2, (uint16_t)flags);
@@ -373,8 +374,9 @@ static void laps(struct fixture *f, unsigned size, unsigned places)
 			assert_int_equal(virtqueue_next(f->vq, &req), 1);
 			assert_int_equal(req.read_len, 8 * (n - num_write));
 			assert_int_equal(req.write_len, 8 * num_write);
-			sent[num_sent++] = (struct sent){ next_id, req.id,
-							  (uint32_t)random() % (8 * num_write + 1), n };
+			sent[num_sent++] =
+				(struct sent){ next_id, req.id,
+					       (uint32_t)random() % (8 * num_write + 1), n };
 			offered += n;
 			ours += n;
 		} else if (num_sent && random() % 3) {
@@ -426,7 +428,8 @@ static void interrupts(struct fixture *f, bool event_idx)
 	f->event_idx = event_idx;
 	open_queue(f, SIZE);
 	for (unsigned round = 0; round < 20000; round++) {
-		unsigned flags = (unsigned)random() % 4, n = 1 + (unsigned)random() % 4, covered = 0;
+		unsigned flags = (unsigned)random() % 4, n = 1 + (unsigned)random() % 4,
+			 covered = 0;
 		unsigned target = (unsigned)random() % (2 * SIZE), start = f->ring.used;
 		struct qvmx_request req;
 		uint32_t ids[4];
@@ -506,6 +509,67 @@ static void test_kicks(void **state)
 			assert_true(take_used(&f->ring, 1 + i % 3, &id, &len, NULL));
 		}
 	}
+}
+
+/* Sees the first buffer used and looks at once whether the others are. */
+struct watch {
+	struct packed ring;
+	unsigned first, n, torn;
+	_Atomic bool go, over, seen;
+};
+
+static void *watch_first(void *opaque)
+{
+	struct watch *w = opaque;
+
+	while (!atomic_load(&w->over)) {
+		struct packed r;
+		uint16_t id;
+		uint32_t len;
+
+		if (!atomic_load(&w->go))
+			continue;
+		r = w->ring;
+		while (!take_used(&r, 1, &id, &len, NULL))
+			;
+		for (unsigned i = 1; i < w->n; i++)
+			w->torn += !take_used(&r, 1, &id, &len, NULL);
+		atomic_store(&w->go, false);
+		atomic_store(&w->seen, true);
+	}
+	return NULL;
+}
+
+static void test_seen_together(void **state)
+{
+	struct fixture *f = *state;
+	struct watch w = { .n = 64 };
+	pthread_t thread;
+
+	open_queue(f, 100);
+	assert_int_equal(pthread_create(&thread, NULL, watch_first, &w), 0);
+	for (unsigned round = 0; round < 3000; round++) {
+		uint32_t ids[64];
+		struct qvmx_request req;
+
+		w.ring = f->ring;
+		for (unsigned i = 0; i < w.n; i++) {
+			offer_list(&f->ring, 1, 1, (uint16_t)i);
+			assert_int_equal(virtqueue_next(f->vq, &req), 1);
+			ids[i] = req.id;
+		}
+		for (unsigned i = 0; i < w.n; i++)
+			virtqueue_done(f->vq, ids[i], 8);
+		atomic_store(&w.seen, false);
+		atomic_store(&w.go, true);
+		virtqueue_publish(f->vq);
+		while (!atomic_load(&w.seen))
+			;
+		f->ring.used = step(&f->ring, f->ring.used, w.n);
+	}
+	atomic_store(&w.over, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(w.torn, 0);
 }
 
 /* PACKED-15: of several buffers the first is shown last, so all of them are seen or none. */
@@ -734,8 +798,9 @@ static void test_bad_descriptors(void **state)
 static void test_random(void **state)
 {
 	enum { SIZE = 12 };
-	static const uint64_t bases[] = { 0,	     BUFFERS,	    RING_TABLE,	     RING_DESC,
-					  RAM_SIZE - 64, ROM_BASE, ISLAND, UINT64_MAX - 32 };
+	static const uint64_t bases[] = { 0,	     BUFFERS,	     RING_TABLE,
+					  RING_DESC, RAM_SIZE - 64,  ROM_BASE,
+					  ISLAND,    UINT64_MAX - 32 };
 	struct fixture *f = *state;
 	unsigned taken = 0;
 
@@ -885,21 +950,14 @@ static void test_no_lost_wakeup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_open),
-		TEST(test_request),
-		TEST(test_available),
-		TEST(test_indirect),
-		TEST(test_laps),
-		TEST(test_interrupts),
-		TEST(test_kicks),
-		TEST(test_together),
-		TEST(test_unget),
-		TEST(test_copy_is_used),
-		TEST(test_same_id),
-		TEST(test_long_lists),
-		TEST(test_bad_descriptors),
-		TEST(test_random),
-		TEST(test_no_lost_wakeup),
+		TEST(test_open),	  TEST(test_request),
+		TEST(test_available),	  TEST(test_indirect),
+		TEST(test_laps),	  TEST(test_interrupts),
+		TEST(test_kicks),	  TEST(test_together),
+		TEST(test_seen_together), TEST(test_unget),
+		TEST(test_copy_is_used),  TEST(test_same_id),
+		TEST(test_long_lists),	  TEST(test_bad_descriptors),
+		TEST(test_random),	  TEST(test_no_lost_wakeup),
 	};
 
 	return cmocka_run_group_tests_name("packed ring", tests, NULL, NULL);

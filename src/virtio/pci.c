@@ -42,7 +42,7 @@ enum {
 	ISR_QUEUE = 1,
 	ISR_CONFIG = 2,
 
-	COMMON_SIZE = 0x38,
+	COMMON_SIZE = 0x3c,
 };
 
 /* The common configuration. */
@@ -63,6 +63,8 @@ enum common_reg {
 	COMMON_QUEUE_DESC = 0x20,
 	COMMON_QUEUE_DRIVER = 0x28,
 	COMMON_QUEUE_DEVICE = 0x30,
+	COMMON_QUEUE_NOTIFY_DATA = 0x38, /* NOTIF_CONFIG_DATA, which is not offered: 0 */
+	COMMON_QUEUE_RESET = 0x3a,
 };
 
 /* What a write may cover: each register once, 64-bit ones as halves. */
@@ -84,6 +86,7 @@ static const struct common_field {
 	{ COMMON_QUEUE_DRIVER + 4, 4 },
 	{ COMMON_QUEUE_DEVICE, 4 },
 	{ COMMON_QUEUE_DEVICE + 4, 4 },
+	{ COMMON_QUEUE_RESET, 2 },
 };
 
 struct virtio_pci {
@@ -150,10 +153,18 @@ static void transport_reset(void *transport)
 	isr_take(vp);
 }
 
+static void transport_queue_reset(void *transport, unsigned queue)
+{
+	struct virtio_pci *vp = transport;
+
+	atomic_store(&vp->queue_vectors[queue], VIRTIO_MSI_NO_VECTOR);
+}
+
 static const struct virtio_transport_ops transport_ops = {
 	.queue_interrupt = transport_queue_interrupt,
 	.config_interrupt = transport_config_interrupt,
 	.reset = transport_reset,
+	.queue_reset = transport_queue_reset,
 };
 
 static void put32(uint8_t *p, uint32_t value)
@@ -192,6 +203,8 @@ static void common_image(struct virtio_pci *vp, uint8_t image[COMMON_SIZE])
 	      there ? atomic_load(&vp->queue_vectors[select]) : (uint16_t)VIRTIO_MSI_NO_VECTOR);
 	put16(image + COMMON_QUEUE_ENABLE, regs.enabled);
 	put16(image + COMMON_QUEUE_NOTIFY_OFF, there ? select : 0);
+	put16(image + COMMON_QUEUE_NOTIFY_DATA, 0);
+	put16(image + COMMON_QUEUE_RESET, regs.resetting);
 	for (unsigned part = 0; part < 3; part++) {
 		uint8_t *field = image + COMMON_QUEUE_DESC + 8 * part;
 
@@ -239,6 +252,10 @@ static unsigned common_field_write(struct virtio_pci *vp, unsigned reg, uint32_t
 		break;
 	case COMMON_QUEUE_ENABLE:
 		return value == 1 ? virtio_device_queue_enable(vp->vd, select) : VIOREF_NOP;
+	case COMMON_QUEUE_RESET:
+		if (value == 1)
+			virtio_device_queue_reset(vp->vd, select);
+		break;
 	default: /* the queue's addresses: three of two halves */
 		virtio_device_queue_addr_set(
 			vp->vd, select, (enum virtio_queue_part)((reg - COMMON_QUEUE_DESC) / 8),

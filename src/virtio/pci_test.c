@@ -45,6 +45,7 @@ enum {
 	QUEUE_DESC = 0x20,
 	QUEUE_DRIVER = 0x28,
 	QUEUE_DEVICE = 0x30,
+	QUEUE_RESET = 0x3a,
 };
 
 /* A structure as the guest finds it. */
@@ -391,6 +392,8 @@ static void test_queue_registers(void **state)
 		assert_int_equal(get(f, QUEUE_ENABLE, 2), 1);
 		put(f, QUEUE_SIZE, 2, 8);
 		put(f, QUEUE_DESC, 8, 0);
+		put(f, QUEUE_RESET, 2, 1); /* not negotiated, nor offered: a queue is the owner's */
+		assert_int_equal(get(f, QUEUE_RESET, 2), 0);
 		assert_int_equal(get(f, QUEUE_SIZE, 2), 16);
 		assert_int_equal(get(f, QUEUE_DESC, 8), 0x4444444433333333);
 	}

@@ -167,6 +167,7 @@ void virtio_device_queue_regs(struct virtio_device *vd, unsigned queue,
 	ret_regs->size = q->size;
 	ret_regs->max_size = q->max_size;
 	ret_regs->enabled = q->enabled;
+	ret_regs->resetting = q->resetting;
 	memcpy(ret_regs->addr, q->addr, sizeof(q->addr));
 	pthread_mutex_unlock(&vd->mtx);
 }
@@ -174,7 +175,7 @@ void virtio_device_queue_regs(struct virtio_device *vd, unsigned queue,
 /* May the registers of this queue be written? Locked. */
 static bool queue_writable(const struct virtio_device *vd, const struct device_queue *q)
 {
-	return q && !q->enabled && !vd->resetting;
+	return q && !q->enabled && !q->resetting && !vd->resetting;
 }
 
 /* Packed rings may have any size, once the driver's features are settled. Locked. */
@@ -225,6 +226,17 @@ unsigned virtio_device_queue_enable(struct virtio_device *vd, unsigned queue)
 	if (broke.why)
 		vd->info.broken(vd->info.owner, broke.queue, broke.why);
 	return enabled && !q->ops ? VIOREF_ENABLED | queue : VIOREF_NOP;
+}
+
+void virtio_device_queue_reset(struct virtio_device *vd, unsigned queue)
+{
+	struct device_queue *q = virtio_queue_get(vd, queue);
+
+	pthread_mutex_lock(&vd->mtx);
+	if (q && q->enabled && !vd->resetting && vd->status & VIRTIO_STATUS_FEATURES_OK &&
+	    virtio_features_has(vd->driver_features, VIRTIO_F_RING_RESET))
+		virtio_queue_reset_begin(vd, q);
+	pthread_mutex_unlock(&vd->mtx);
 }
 
 unsigned virtio_device_doorbell(struct virtio_device *vd, unsigned queue)

@@ -643,6 +643,50 @@ static void test_reset_during_direct_io(void **state)
 	reset_during_io(*state, "hostdev %s dio enable");
 }
 
+/* GEN-16 to 18: the same with a reset of the queue alone. */
+static void test_queue_reset_during_io(void **state)
+{
+	enum { DEPTH = 60, LEN = 8192 };
+	struct fixture *f = *state;
+	uint32_t seed = 77;
+
+	start(f, "hostdev %s dio enable", ALL_FEATURES);
+	assert_true(vdevtest_virtio_features(f->v) & BIT(VIRTIO_F_RING_RESET));
+	for (unsigned round = 0; round < 40; round++) {
+		uint8_t *data = ram(f, f->data, DEPTH * LEN);
+
+		for (unsigned i = 0; i < DEPTH; i++) {
+			uint64_t header = f->data + 0x90000 + i * 16;
+			struct vdevtest_buf bufs[3] = {
+				{ header, 16, false },
+				{ f->data + i * LEN, LEN, true },
+				{ f->status, 1, true },
+			};
+
+			memcpy(ram(f, header, 16), &(struct header){ T_IN, 0, i * (LEN / 512) },
+			       16);
+			vdevtest_virtio_add(f->v, 0, bufs, 3);
+		}
+		vdevtest_virtio_kick(f->v, 0);
+		for (unsigned i = next_random(&seed) % 20; i > 0; i--)
+			assert_true(vdevtest_virtio_used(f->v, 0, TIMEOUT_MS, NULL, NULL));
+		vdevtest_virtio_queue_reset(f->v, 0);
+		(void)vdevtest_messages(f->t, 0, NULL, NULL);
+		memset(data, (int)round, DEPTH * LEN);
+		if (round % 10 == 0)
+			nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+		assert_int_equal(vdevtest_messages(f->t, 0, NULL, NULL), 0);
+		for (unsigned i = 0; i < DEPTH * LEN; i++)
+			assert_int_equal(data[i], round);
+		vdevtest_virtio_queue_enable(f->v, 0, 16 << next_random(&seed) % 4);
+		assert_int_equal(request(f, T_IN, 0, f->data, 512), S_OK);
+		assert_memory_equal(ram(f, f->data, 512), f->image, 512);
+		vdevtest_virtio_queue_reset(f->v, 0);
+		vdevtest_virtio_queue_enable(f->v, 0, QUEUE_SIZE);
+	}
+	check_file(f);
+}
+
 /* The VM ends with requests under way. */
 static void test_end_during_io(void **state)
 {
@@ -941,6 +985,7 @@ int main(void)
 		TEST(test_broken_ring),
 		TEST(test_reset_during_io),
 		TEST(test_reset_during_direct_io),
+		TEST(test_queue_reset_during_io),
 		TEST(test_end_during_io),
 		TEST(test_stable_storage),
 		TEST(test_size),

@@ -93,6 +93,11 @@ uint64_t vdevtest_virtio_config(struct vdevtest_virtio *v, unsigned offset, unsi
 void vdevtest_virtio_config_write(struct vdevtest_virtio *v, unsigned offset, unsigned len,
 				  uint64_t value);
 
+/* Reset one queue (RING_RESET was negotiated) and wait until that is done; its buffers are
+ * forgotten. Then set it up anew. */
+void vdevtest_virtio_queue_reset(struct vdevtest_virtio *v, unsigned queue);
+void vdevtest_virtio_queue_enable(struct vdevtest_virtio *v, unsigned queue, unsigned queue_size);
+
 struct vdevtest_buf {
 	uint64_t gpa;
 	uint32_t len;
