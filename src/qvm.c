@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "conf/conf.h"
 #include "vdev/types.h"
+#include "vm/json.h"
 #include "vm/vm.h"
 
 /*
@@ -41,6 +42,7 @@ static const char usage[] =
 	"  --help vdev NAME      the options of a vdev\n"
 	"  --version             the version\n"
 	"  --vdev-dir DIR        look for vdev-NAME.so in DIR first; repeatable\n"
+	"  --format=text|json    how messages and the machine of a dryrun are printed\n"
 	"\n"
 	"`dryrun` as a word prints the machine and ends. Exit status: 0 the guest shut down or "
 	"rebooted;\n"
@@ -55,7 +57,7 @@ struct arguments {
 	int first_word;
 	const char *help; /* "": usage; "vdevs"; "vdev" */
 	const char *help_vdev;
-	bool version;
+	bool version, json;
 };
 
 static int usage_error(const char *what, const char *arg)
@@ -89,6 +91,15 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 			if (ret->num_vdev_dirs == MAX_VDEV_DIRS)
 				return usage_error("too many --vdev-dir", NULL);
 			ret->vdev_dirs[ret->num_vdev_dirs++] = dir;
+		} else if (strcmp(argv[i], "--format") == 0 ||
+			   strncmp(argv[i], "--format=", 9) == 0) {
+			const char *format = argv[i][8]	    ? argv[i] + 9
+					     : i + 1 < argc ? argv[++i]
+							    : "";
+
+			ret->json = strcmp(format, "json") == 0;
+			if (!ret->json && strcmp(format, "text") != 0)
+				return usage_error("--format is text or json, not", format);
 		} else {
 			return usage_error("unknown option", argv[i]);
 		}
@@ -158,10 +169,17 @@ static int help(struct vdev_types *types, const struct arguments *args)
 	return 0;
 }
 
-static void print_diagnostics(const struct conf *conf)
+/* As JSON there is a document on `json` even if there is nothing to say: whoever asked waits for
+ * one. */
+static void print_diagnostics(const struct conf *conf, FILE *json)
 {
 	struct strbuf out = { 0 };
 
+	if (json) {
+		if (vm_json_print(json, conf, NULL))
+			log_write(LOG_SEV_ERROR, "the messages cannot be printed as JSON");
+		return;
+	}
 	conf_render(conf, &out);
 	fputs(strbuf_text(&out), stderr);
 	strbuf_free(&out);
@@ -204,30 +222,42 @@ static int list_variables(const struct conf *conf)
 	return 0;
 }
 
-static int run(struct conf *conf)
+static int print_machine(const struct conf *conf, struct vm *vm, bool json)
+{
+	struct strbuf out = { 0 };
+
+	if (json)
+		return vm_json_print(stdout, conf, vm);
+	vm_print(vm, &out);
+	fputs(strbuf_text(&out), stdout);
+	strbuf_free(&out);
+	fflush(stdout);
+	return 0;
+}
+
+/* Until the VM starts JSON goes to standard output, which is the guest's console from then on. */
+static int run(struct conf *conf, bool json)
 {
 	struct vm *vm = NULL;
-	struct strbuf out = { 0 };
 	int rc = vm_plan(conf, &vm);
 	int status = rc == -EINVAL ? VM_STATUS_BAD_CONFIG : VM_STATUS_START_FAILED;
 
 	if (!rc && conf->dryrun) {
-		vm_print(vm, &out);
-		fputs(strbuf_text(&out), stdout);
-		strbuf_free(&out);
-		fflush(stdout);
 		status = vm_tables_dump(vm) ? VM_STATUS_START_FAILED : 0;
-		if (status)
-			print_diagnostics(conf);
-		else
+		if (print_machine(conf, vm, json) && !status)
+			status = VM_STATUS_START_FAILED;
+		if (!json)
+			print_diagnostics(conf, NULL);
+		if (!status)
 			log_write(LOG_SEV_INFO, "Exiting: dryrun completed");
 	} else if (!rc) {
-		print_diagnostics(conf); /* warnings */
+		if (conf->num_diags)
+			print_diagnostics(conf, json ? stderr : NULL); /* warnings */
 		status = vm_run(vm);
 		if (conf->num_errors)
-			print_diagnostics(conf);
+			print_diagnostics(conf, json ? stderr : NULL);
 	} else {
-		print_diagnostics(conf);
+		print_diagnostics(conf, json ? stdout : NULL);
 		if (rc != -EINVAL || !conf->num_errors)
 			log_write(LOG_SEV_FATAL, "the VM cannot be planned: %s", strerror(-rc));
 	}
@@ -235,7 +265,7 @@ static int run(struct conf *conf)
 	return status;
 }
 
-static int configure(struct vdev_types *types, int argc, char **argv, int first_word)
+static int configure(struct vdev_types *types, int argc, char **argv, int first_word, bool json)
 {
 	const struct conf_env env = { .ctx = types,
 				      .find_vdev = vdev_types_find,
@@ -253,12 +283,12 @@ static int configure(struct vdev_types *types, int argc, char **argv, int first_
 		struct vm *vm = NULL;
 
 		(void)!vm_plan(conf, &vm);
-		print_diagnostics(conf);
+		print_diagnostics(conf, json ? stdout : NULL);
 		vm_free(vm);
 		status = VM_STATUS_BAD_CONFIG;
 	} else {
 		set_loggers(conf);
-		status = run(conf);
+		status = run(conf, json);
 	}
 	conf_free(conf);
 	return status;
@@ -292,7 +322,7 @@ int main(int argc, char **argv)
 	else if (args.first_word == argc)
 		status = usage_error("no configuration: name a file as @FILE", NULL);
 	else
-		status = configure(types, argc, argv, args.first_word);
+		status = configure(types, argc, argv, args.first_word, args.json);
 	vdev_types_free(types);
 	return status;
 }

@@ -325,6 +325,14 @@ const char *conf_source_name(const struct conf *c, const struct conf_pos *pos);
 /* "demo.qvmconf:12:9" into out: for messages and tables of later stages. */
 void conf_format_pos(const struct conf *c, const struct conf_pos *pos, struct strbuf *out);
 
+/* All messages, sorted by place, notes behind what they belong to, into list, which has room for
+ * num_diags. */
+void conf_diags_sort(const struct conf *c, const struct conf_diag **list);
+
+/* Append text of the user as valid UTF-8 without controls; what is neither comes as \xNN or \u{N}.
+ */
+void conf_add_clean(struct strbuf *out, const char *text);
+
 /* All messages, sorted by place, with the lines of the source, into out. */
 void conf_render(const struct conf *c, struct strbuf *out);
 

@@ -146,11 +146,6 @@ static void render_one(const struct conf *c, const struct conf_diag *d, struct s
 		strbuf_printf(out, "expected: %s\n", d->expected);
 }
 
-struct order {
-	const struct conf_diag *diag, *parent;
-	unsigned index;
-};
-
 static int render_compare_pos(const struct conf_pos *a, const struct conf_pos *b)
 {
 	/* Without a place: after all that have one. */
@@ -165,36 +160,45 @@ static int render_compare_pos(const struct conf_pos *a, const struct conf_pos *b
 	return 0;
 }
 
-static int render_compare(const void *va, const void *vb)
+/* The list points into one array, so that the order of finding decides where all else is equal. */
+static int render_compare(const void *va, const void *vb, void *array)
 {
-	const struct order *a = va, *b = vb;
-	int r = render_compare_pos(&a->parent->pos, &b->parent->pos);
+	const struct conf_diag *a = *(const struct conf_diag *const *)va;
+	const struct conf_diag *b = *(const struct conf_diag *const *)vb;
+	const struct conf_diag *diags = array;
+	int r = render_compare_pos(&diags[a->parent].pos, &diags[b->parent].pos);
 
 	if (r)
 		return r;
 	/* Messages of one place stay together with their notes. */
-	if (a->diag->parent != b->diag->parent)
-		return a->diag->parent < b->diag->parent ? -1 : 1;
-	return a->index < b->index ? -1 : a->index > b->index;
+	if (a->parent != b->parent)
+		return a->parent < b->parent ? -1 : 1;
+	return a < b ? -1 : a > b;
+}
+
+void conf_diags_sort(const struct conf *c, const struct conf_diag **list)
+{
+	for (unsigned i = 0; i < c->num_diags; i++)
+		list[i] = &c->diags[i];
+	if (c->num_diags)
+		qsort_r(list, c->num_diags, sizeof(*list), render_compare, c->diags);
 }
 
 void conf_render(const struct conf *c, struct strbuf *out)
 {
-	struct order *orders = calloc(MAX(c->num_diags, 1u), sizeof(*orders));
+	const struct conf_diag **list = calloc(MAX(c->num_diags, 1u), sizeof(*list));
 	unsigned shown = 0;
 
-	if (!orders) {
+	if (!list) {
 		out->failed = true;
 		return;
 	}
+	conf_diags_sort(c, list);
 	for (unsigned i = 0; i < c->num_diags; i++) {
-		orders[i] = (struct order){ &c->diags[i], &c->diags[c->diags[i].parent], i };
-		shown += c->diags[i].severity == CONF_ERROR;
+		shown += list[i]->severity == CONF_ERROR;
+		render_one(c, list[i], out);
 	}
-	qsort(orders, c->num_diags, sizeof(*orders), render_compare);
-	for (unsigned i = 0; i < c->num_diags; i++)
-		render_one(c, orders[i].diag, out);
-	free(orders);
+	free(list);
 	if (c->num_errors > shown)
 		strbuf_printf(out, "error: too many errors: %u more are not shown\n",
 			      c->num_errors - shown);

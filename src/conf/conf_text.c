@@ -94,6 +94,11 @@ struct conf_glyph conf_text_glyph(const char *text, size_t len)
 	return g;
 }
 
+void conf_add_clean(struct strbuf *out, const char *text)
+{
+	conf_text_clean(out, text, strlen(text));
+}
+
 void conf_text_clean(struct strbuf *out, const char *text, size_t len)
 {
 	while (len) {

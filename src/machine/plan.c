@@ -161,6 +161,11 @@ static const char *const kind_names[] = {
 	[PLAN_PLATFORM] = "fixed",
 };
 
+const char *plan_kind_name(enum plan_kind kind)
+{
+	return kind_names[kind];
+}
+
 static void plan_print_pos(const struct plan *plan, const struct conf_pos *pos, struct strbuf *out)
 {
 	if (pos->source) {

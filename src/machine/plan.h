@@ -66,6 +66,9 @@ int plan_intr_add(struct plan *plan, const struct plan_intr *intr) MUST_CHECK;
 int plan_fixed_add(struct plan *plan) MUST_CHECK;
 int plan_memory_add(struct plan *plan) MUST_CHECK;
 
+/* "ram", "rom", "vdev" or "fixed". */
+const char *plan_kind_name(enum plan_kind kind);
+
 /* What `dryrun` shows of it. */
 void plan_print(const struct plan *plan, struct strbuf *out);
 

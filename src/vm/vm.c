@@ -240,6 +240,11 @@ static void print_pci(struct vm *vm, struct strbuf *out)
 	}
 }
 
+const char *vm_irqchip_name(const struct vm *vm)
+{
+	return vm->irqchip == ENGINE_IRQCHIP_KERNEL ? "kernel" : "local";
+}
+
 void vm_print(struct vm *vm, struct strbuf *out)
 {
 	const struct conf *conf = vm->conf;

@@ -77,6 +77,9 @@ struct vm {
  * there are mistakes. */
 int vm_plan(struct conf *conf, struct vm **ret_vm) MUST_CHECK;
 
+/* Of the interrupt machine: "kernel", or "local" for local APICs alone. */
+const char *vm_irqchip_name(const struct vm *vm);
+
 /* The whole machine as text, for dryrun. */
 void vm_print(struct vm *vm, struct strbuf *out);
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """qvm without KVM: mistakes in files, dryrun, the ACPI tables. No board is needed."""
+import json
 import pathlib
 import struct
 import subprocess
 
+import jsonschema
 import pytest
 
 import guests
@@ -12,10 +14,10 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 QVM = TOP / "build-asan/qvm"
 
 
-def qvm(tmp_path, text, *words):
+def qvm(tmp_path, text, *words, options=()):
     path = tmp_path / "vm.qvmconf"
     path.write_text(text)
-    return subprocess.run([QVM, f"@{path.name}", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([QVM, *options, f"@{path.name}", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_all_mistakes_of_all_files_in_one_run(tmp_path):
@@ -111,6 +113,91 @@ def test_acpi_tables_of_the_user_are_beside_ours(tmp_path):
     for name, table in zip(("SSDT", "SSDT-1", "SLIT"), tables):
         assert (tmp_path / f"{name}.dat").read_bytes() == table
     assert len((tmp_path / "XSDT.dat").read_bytes()) == 36 + 8 * 6 and len((tmp_path / "RSDT.dat").read_bytes()) == 36 + 4 * 6
+
+
+def document(result, name):
+    """The one line on standard output, which must be as the shipped schema says, and may have nothing else."""
+    schema = json.loads((TOP / f"docs/schema/{name}.schema.json").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    assert result.stdout.count("\n") == 1
+    found = json.loads(result.stdout)
+    jsonschema.validate(found, schema)
+    return found
+
+
+def test_schemas_have_no_open_ends():
+    """Each object says which members there are: so a member that is new or gone is seen."""
+    def closed(node):
+        if isinstance(node, dict):
+            if node.get("type") == "object":
+                assert node["additionalProperties"] is False
+                assert set(node["required"]) <= set(node["properties"])
+            for value in node.values():
+                closed(value)
+        elif isinstance(node, list):
+            for value in node:
+                closed(value)
+
+    for path in (TOP / "docs/schema").glob("*.json"):
+        closed(json.loads(path.read_text()))
+
+
+def test_mistakes_as_json(tmp_path):
+    text = "ram 1x\nram 256m\nvdev virtio-blok\nvdev ser8250\nvdev ser8250 loc 0x3fc name b\nset slog-buffer 1\n"
+    result = qvm(tmp_path, text, "cpu", "sched", "x", options=["--format=json"])
+    assert result.returncode == 65 and "error:" not in result.stderr
+    found = document(result, "qvm-diagnostics")["diagnostics"]
+    assert [(d["severity"], d["place"]["file"], d["place"]["line"], d["place"]["column"], d["place"]["length"]) for d in found] == [
+        ("error", "command line", 4, 1, 1), ("error", "vm.qvmconf", 1, 5, 2), ("error", "vm.qvmconf", 3, 6, 11),
+        ("error", "vm.qvmconf", 5, 18, 5), ("warning", "vm.qvmconf", 6, 5, 11)]
+    assert found[0]["expected"] == "a number from 1 to 255" and found[0]["message"] == "'x' is not a number"
+    assert found[2]["suggestion"] == "virtio-blk" and found[2]["notes"] == []
+    assert found[3]["notes"] == [{"message": "vdev ser8250 is here", "place": {"file": "vm.qvmconf", "line": 4, "column": 1, "length": 4}}]
+
+
+def test_many_mistakes_as_json(tmp_path):
+    found = document(qvm(tmp_path, "ram 1x\n" * 130, options=["--format", "json"]), "qvm-diagnostics")
+    # All of the vdevs and the missing memory would come behind them.
+    assert len(found["diagnostics"]) == 100 and found["errors_not_shown"] >= 30
+
+
+def test_what_is_no_text_as_json(tmp_path):
+    path = tmp_path / "vm.qvmconf"
+    path.write_bytes(b'ram 1m\nload /no/\xff\xfe\x1b[31m\ncmdline "\xe2\x80\xae"\n')
+    result = subprocess.run([QVM, "--format=json", f"@{path.name}", "dryrun"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = document(result, "qvm-diagnostics")["diagnostics"]
+    assert "\\xff\\xfe\\x1b[31m" in found[0]["message"]
+
+
+def test_dryrun_as_json(tmp_path):
+    (tmp_path / "k").write_bytes(b"x")
+    text = ("system shown\nram 0,640k\nram 1m,255m\nrom 0xfffc0000,128k\ncpu sched 12 runmask 0 cpu sched 3r cpu\nload 1000,k\ncmdline \"a  b\"\n" +
+            guests.PLATFORM + "vdev ser8250 intr myioapic:4\nvdev virtio-entropy\nset slog-buffer 1\n")
+    result = qvm(tmp_path, text, "dryrun", options=["--format=json"])
+    assert result.returncode == 0, result.stderr
+    found = document(result, "qvm-dryrun")
+    machine = found["machine"]
+    assert [d["severity"] for d in found["diagnostics"]] == ["warning"]
+    assert machine["name"] == "shown" and machine["interrupt_machine"] == "kernel" and machine["cmdline"] == "a  b"
+    assert machine["vcpus"] == [{"sched": {"priority": 12, "policy": "ordinary"}, "host_cpus": [0]},
+                                {"sched": {"priority": 3, "policy": "round-robin"}}, {}]
+    assert machine["memory"][0] == {"kind": "ram", "first": 0, "last": 0x9ffff, "owner": "ram",
+                                    "place": {"file": "vm.qvmconf", "line": 2, "column": 1, "length": 3}}
+    assert {"rom", "ram", "fixed", "vdev"} == {r["kind"] for r in machine["memory"]}
+    assert {"pic": "myioapic", "line": 4, "owner": "vdev ser8250"}.items() <= next(
+        i for i in machine["interrupts"] if i["line"] == 4).items()
+    assert [(f["device"], f["vendor_id"], f["device_id"], f["class"]) for f in machine["pci"]] == [
+        (0, 0x1c05, 2, 0x600), (1, 0x1af4, 0x1044, 0x1000)]
+    assert machine["pci"][1]["bars"][0]["address"] >= 0xe8000000
+    assert machine["loads"] == [{"type": "auto", "file": "k", "address": 0x1000,
+                                 "place": {"file": "vm.qvmconf", "line": 6, "column": 11, "length": 1}}]
+    assert {"hid": "PNP0501", "uid": 0, "resources": 2} in machine["acpi_devices"]
+
+
+def test_formats():
+    assert subprocess.run([QVM, "--format=xml", "cpu"], capture_output=True, check=False).returncode == 2
+    result = subprocess.run([QVM, "--format=text", "ram", "1x"], capture_output=True, text=True, check=False)
+    assert result.returncode == 65 and result.stdout == "" and "command line:2:1: error:" in result.stderr
 
 
 def test_set_query_lists_type_context_and_value(tmp_path):
