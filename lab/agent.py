@@ -126,8 +126,11 @@ class Command:
     def wait(self, timeout=60):
         """The Result, once the command has ended."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while self.read(deadline):
-            pass
+        try:
+            while self.read(deadline):
+                pass
+        except CommandTimeout:
+            raise CommandTimeout(f"a command did not end in time; it said: {self.tail()}") from None
         return Result(self.status, bytes(self.stdout), bytes(self.stderr))
 
     def tail(self):

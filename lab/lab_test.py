@@ -9,7 +9,7 @@ import time
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from lab import agent, board, cache, cpio, images  # noqa: E402
+from lab import agent, board, cache, cpio, hangs, images  # noqa: E402
 
 COMMAND = os.path.join(os.path.dirname(os.path.abspath(__file__)), "board")
 
@@ -21,7 +21,9 @@ def started_board(tmp_path_factory):
     (payload / "hello").write_bytes(b"hello\0payload\xff")
     with board.Board([payload, images.guest_kernel(), images.guest_initrd(), images.guest_tools()],
                      peers=True) as started:
+        hangs.shared.append(started)
         yield started
+        hangs.shared.remove(started)
 
 
 def wait_for(what, seconds=20):

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The system tier: real guests under the real KVM of a board. One board serves all tests; a board that hangs is
-restarted and the test that met it runs once more (at most 4 restarts a run, counted at the end)."""
+"""The system tier: real guests under the real KVM of a board. One board serves all tests."""
 import os
 import pathlib
 import shutil
 import sys
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 sys.path.insert(0, str(TOP / "tests/system"))
 sys.dont_write_bytecode = True
-from lab import agent, board as boards, images  # noqa: E402
+from lab import board as boards, hangs, images  # noqa: E402
+from lab.hangs import pytest_runtest_protocol, pytest_terminal_summary  # noqa: E402,F401  pylint: disable=unused-import
 import guests  # noqa: E402
-
-_session = {}
 
 
 def make_payload(folder):
@@ -40,40 +37,14 @@ def board(tmp_path_factory):
     folder.mkdir()
     make_payload(folder)
     with boards.Board(payload=[folder], peers=True) as running:
-        _session["board"] = running
-        running.run("mkdir -p /tmp/t && ip link set lo up")
+        hangs.shared.append(running)
         yield running
-    _session.clear()
+        hangs.shared.remove(running)
 
 
 @pytest.fixture
 def host(board):
     """The board with a clean folder /tmp/t and nothing left of an earlier VM."""
-    board.run("pkill -9 -x qvm; rm -rf /tmp/t /run/qvm; mkdir -p /tmp/t; for t in $(ls /sys/class/net | grep ^bh); "
+    board.run("ip link set lo up; pkill -9 -x qvm; rm -rf /tmp/t /run/qvm; mkdir -p /tmp/t; for t in $(ls /sys/class/net | grep ^bh); "
               "do ip link del $t; done; true", check=False)
     return guests.Host(board)
-
-
-def _hung(reports):
-    return any(r.failed and "BoardHung" in str(r.longrepr) for r in reports)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item, nextitem):
-    if "board" not in item.fixturenames and "host" not in item.fixturenames:
-        return None
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    reports = runtestprotocol(item, nextitem=nextitem, log=False)
-    if _hung(reports) and "board" in _session:
-        _session["board"].restart()
-        _session["board"].run("mkdir -p /tmp/t")
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True
-
-
-def pytest_terminal_summary(terminalreporter):
-    if "board" in _session:
-        terminalreporter.write_line(f"board restarts: {_session['board'].restarts}")
