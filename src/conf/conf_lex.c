@@ -20,6 +20,9 @@ struct lexer {
 	uint32_t line;
 	size_t line_start; /* offset of the line's first byte */
 	bool one_word;	   /* a word of the command line: no quotes, no comments, no lines */
+	/* The first quote that ran over lines and ended in the middle of a word: probably its own
+	 * end is missing and it took another's beginning for it. */
+	struct conf_pos suspect;
 
 	struct strbuf word;
 	struct conf_word out;
@@ -192,6 +195,31 @@ static void lexer_plain(struct lexer *lx)
 	lexer_step(lx);
 }
 
+/* Behind the closing quote of what began at `open`. */
+static void lexer_closed(struct lexer *lx, struct conf_pos open)
+{
+	if (lx->line == open.line || lx->suspect.source || lx->at == lx->len)
+		return;
+	if (!lexer_at_space(lx) && lx->text[lx->at] != '#')
+		lx->suspect = open;
+}
+
+static void lexer_not_closed(struct lexer *lx, struct conf_pos open)
+{
+	struct conf_pos at = lx->suspect.source ? lx->suspect : open;
+
+	conf_error(lx->c, &at, "this quote is not closed");
+	if (lx->suspect.source) {
+		conf_expected(lx->c,
+			      "another '\"' before the one in which it ends, which looks like "
+			      "a beginning");
+		conf_note(lx->c, &open, "so this one has no end either");
+	} else {
+		conf_expected(lx->c, "another '\"' before the end of the file");
+	}
+	lexer_fail(lx);
+}
+
 static void lexer_quoted(struct lexer *lx)
 {
 	struct conf_pos open = lexer_pos(lx, lx->at, 1);
@@ -204,6 +232,7 @@ static void lexer_quoted(struct lexer *lx)
 
 		if (ch == '"') {
 			lx->at++;
+			lexer_closed(lx, open);
 			return;
 		}
 		if (ch == '\\')
@@ -215,9 +244,7 @@ static void lexer_quoted(struct lexer *lx)
 		else
 			lexer_plain(lx);
 	}
-	conf_error(lx->c, &open, "this quote is not closed");
-	conf_expected(lx->c, "another '\"' before the end of the file");
-	lexer_fail(lx);
+	lexer_not_closed(lx, open);
 }
 
 /* Take the word that starts here. */

@@ -19,12 +19,21 @@ static struct conf_vdev *vdev_open(struct conf *c)
 	return &c->vdevs[c->num_vdevs - 1];
 }
 
-static void vdev_report_unknown(struct conf *c, const struct conf_word *name, const char *why)
+static void vdev_report_unknown(struct conf *c, const struct conf_word *vdev,
+				const struct conf_word *name, const char *why)
 {
 	const struct conf_env *env = &c->priv->env;
 	struct conf_near near;
 	const char *known;
 
+	/* What stands on a later line and is no vdev is not meant to be one. */
+	if (name->pos.line != vdev->pos.line && !name->quoted &&
+	    c->priv->sources[name->pos.source - 1].text) {
+		conf_error(c, &vdev->pos, "'vdev' needs an argument");
+		conf_expected(c, "the type of a vdev, such as virtio-blk; '%s' on line %u is none",
+			      name->text, name->pos.line);
+		return;
+	}
 	conf_near_start(&near, name->text);
 	for (unsigned i = 0; env->vdev_name && (known = env->vdev_name(env->ctx, i)); i++)
 		conf_near_offer(&near, known);
@@ -56,7 +65,7 @@ bool conf_vdev_open(struct conf *c, const struct conf_word *w)
 	if (env->find_vdev)
 		v->type = env->find_vdev(env->ctx, name->text, &why);
 	if (!v->type)
-		vdev_report_unknown(c, name, why);
+		vdev_report_unknown(c, w, name, why);
 	c->priv->context = CONF_IN_VDEV;
 	return true;
 }

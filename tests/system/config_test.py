@@ -187,7 +187,7 @@ def test_dryrun_as_json(tmp_path):
     assert {"pic": "myioapic", "line": 4, "owner": "vdev ser8250"}.items() <= next(
         i for i in machine["interrupts"] if i["line"] == 4).items()
     assert [(f["device"], f["vendor_id"], f["device_id"], f["class"]) for f in machine["pci"]] == [
-        (0, 0x1c05, 2, 0x600), (1, 0x1af4, 0x1044, 0x1000)]
+        (0, 0x1c05, 2, 0x600), (1, 0x1af4, 0x1044, 0x00ff)]
     assert machine["pci"][1]["bars"][0]["address"] >= 0xe8000000
     assert machine["loads"] == [{"type": "auto", "file": "k", "address": 0x1000,
                                  "place": {"file": "vm.qvmconf", "line": 6, "column": 11, "length": 1}}]
