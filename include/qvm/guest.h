@@ -47,6 +47,15 @@ int guest_write_all_ones(struct guest_cpu *gcp, const struct qvm_state_block *bl
  */
 errno_t guest_intr_signal(guest_intr_t *gip, guest_intr_state_t gis);
 
+/*
+ * From an interrupt controller: the guest has unmasked (GIN_UNMASK) or acknowledged, that is ended
+ * (GIN_ACK), the line `param` of vdp. Whoever drives that line is told: a controller on it by its
+ * `notify`. Running stage, without the vdev's lock held if such a controller may signal from there.
+ * guest_intr_notify is its name in the 7.x API.
+ */
+void guest_pic_notify(const vdev_t *vdp, unsigned param, guest_intr_notifications_t gin);
+void guest_intr_notify(const vdev_t *vdp, unsigned param, guest_intr_notifications_t gin);
+
 /* The number of pins of the controller that gip names, 0 if none. Start-up stage. */
 unsigned guest_intr_num_pins(const guest_intr_t *gip);
 

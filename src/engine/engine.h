@@ -59,12 +59,28 @@ struct engine_host {
 	 */
 	bool (*must_hold)(void *ctx, struct guest_cpu *gcp);
 	void (*hold)(void *ctx, struct guest_cpu *gcp);
+	/* The boot vCPU takes the interrupt that extint_set announced: its vector, or negative if
+	 * there is none any more. */
+	int (*extint)(void *ctx, struct guest_cpu *gcp);
+	/* The guest has ended a level-triggered interrupt that a pin below num_pins had sent. */
+	void (*eoi)(void *ctx, struct guest_cpu *gcp, unsigned vector);
 	void *ctx;
 };
 
 enum engine_irqchip {
 	ENGINE_IRQCHIP_NONE,   /* local APICs and message signalled interrupts only */
 	ENGINE_IRQCHIP_KERNEL, /* ioapic and 8259s of the engine too */
+	ENGINE_IRQCHIP_SPLIT,  /* local APICs of the engine, the other chips above it */
+};
+
+enum { ENGINE_KERNEL_PINS = 24, ENGINE_MAX_PINS = 1920 };
+
+/* An interrupt machine: kind, and what more there is. */
+struct engine_machine {
+	enum engine_irqchip irqchip;
+	bool pit;	   /* kernel: the 8254 too */
+	unsigned num_pins; /* split: pins of ioapics, at most ENGINE_MAX_PINS; they have the first
+			      GSIs */
 };
 
 /* State of the boot vCPU: 64-bit flat with paging, or 16-bit real mode at cs_base:0. */
@@ -76,8 +92,9 @@ struct engine_boot {
 	uint64_t cs_base; /* real mode */
 };
 
-/* A route of the interrupt routing table: GSI to message. Pins of the platform chips are the
- * engine's own. */
+/* A route of the interrupt routing table: GSI to message. The pins of the kernel machine are the
+ * engine's own; in the split machine the route of a pin is what it sends when it is level
+ * triggered, so that the engine reports the interrupt's end (engine_host.eoi). */
 struct engine_msi_route {
 	uint32_t gsi;
 	uint32_t data;
@@ -90,7 +107,8 @@ struct engine_ops {
 	 * KiB. */
 	int (*memory_set)(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva,
 			  bool readonly);
-	int (*irqchip_set)(struct engine *e, enum engine_irqchip chip, bool pit);
+	/* Sets first_msi_gsi too. */
+	int (*irqchip_set)(struct engine *e, const struct engine_machine *machine);
 	int (*vcpu_create)(struct engine *e, unsigned index, unsigned num_cpus,
 			   struct guest_cpu **ret_cpu);
 	void (*vcpu_destroy)(struct guest_cpu *gcp); /* its vcpu_run has ended */
@@ -113,6 +131,8 @@ struct engine_ops {
 	/* fd (an eventfd) raises gsi. What it counted before is delivered at once. */
 	int (*irqfd_set)(struct engine *e, unsigned gsi, int fd, bool on);
 	int (*msi_send)(struct engine *e, uint64_t addr, uint32_t data);
+	/* Split: the output of the 8259s, at LINT0 of the boot vCPU. Any thread. */
+	void (*extint_set)(struct engine *e, bool level);
 	void (*destroy)(struct engine *e);
 };
 

@@ -11,10 +11,18 @@
 
 #include "engine/engine.h"
 
+struct irq_watch {
+	struct irq_watch *next;
+	void (*func)(void *opaque, int what);
+	void *opaque;
+};
+
 struct irq_line {
 	struct irq_line *next;
-	pthread_mutex_t lock; /* orders the calls of set */
-	uint32_t levels;      /* bit n: level of source n */
+	struct irq_watch *watches; /* of the start-up stage */
+	pthread_mutex_t lock;	   /* orders the calls of set */
+	uint32_t levels;	   /* bit n: level of source n */
+	uint32_t owners;	   /* 0: all sources count; else those of these bits */
 	unsigned num_sources;
 	int (*set)(void *opaque, unsigned pin, bool level);
 	void *opaque;
@@ -50,6 +58,12 @@ void irq_destroy(struct irq *irq)
 		struct irq_line *line = irq->lines;
 
 		irq->lines = line->next;
+		while (line->watches) {
+			struct irq_watch *watch = line->watches;
+
+			line->watches = watch->next;
+			free(watch);
+		}
 		pthread_mutex_destroy(&line->lock);
 		free(line);
 	}
@@ -94,37 +108,64 @@ void irq_vector_destroy(struct irq *irq, struct irq_vector *vector)
 	vector->fd = -1;
 }
 
+/* The route of a GSI, made if there is none. With the lock held. */
+static int route_set(struct irq *irq, const struct engine_msi_route *wanted)
+{
+	unsigned i = 0;
+
+	while (i < irq->num_routes && irq->routes[i].gsi != wanted->gsi)
+		i++;
+	bool found = i < irq->num_routes;
+
+	if (found && irq->routes[i].addr == wanted->addr && irq->routes[i].data == wanted->data)
+		return 0;
+	if (!found) {
+		struct engine_msi_route *more = realloc(irq->routes, (i + 1) * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		irq->routes = more;
+		more[i] = *wanted;
+	}
+	const struct engine_msi_route old = irq->routes[i];
+
+	irq->routes[i] = *wanted;
+	int rc = irq->engine->ops->routes_set(irq->engine, irq->routes, irq->num_routes + !found);
+
+	if (rc)
+		irq->routes[i] = old;
+	else
+		irq->num_routes += !found;
+	return rc;
+}
+
 int irq_vector_route(struct irq *irq, struct irq_vector *vector, uint64_t addr, uint32_t data)
 {
-	int rc = 0;
+	const struct engine_msi_route wanted = { .gsi = vector->gsi, .addr = addr, .data = data };
 
 	if (vector->routed && vector->addr == addr && vector->data == data)
 		return 0;
 	pthread_mutex_lock(&irq->lock);
-	struct engine_msi_route *route = NULL;
+	int rc = route_set(irq, &wanted);
 
-	for (unsigned i = 0; i < irq->num_routes && !route; i++)
-		if (irq->routes[i].gsi == vector->gsi)
-			route = &irq->routes[i];
-	if (!route) {
-		struct engine_msi_route *more =
-			realloc(irq->routes, (irq->num_routes + 1) * sizeof(*more));
+	pthread_mutex_unlock(&irq->lock);
+	if (rc)
+		return rc;
+	vector->routed = true;
+	vector->addr = addr;
+	vector->data = data;
+	return 0;
+}
 
-		if (!more) {
-			rc = -ENOMEM;
-			goto out;
-		}
-		irq->routes = more;
-		route = &more[irq->num_routes++];
-	}
-	*route = (struct engine_msi_route){ .gsi = vector->gsi, .addr = addr, .data = data };
-	rc = irq->engine->ops->routes_set(irq->engine, irq->routes, irq->num_routes);
-	if (!rc) {
-		vector->routed = true;
-		vector->addr = addr;
-		vector->data = data;
-	}
-out:
+int irq_pin_route(struct irq *irq, uint32_t gsi, uint64_t addr, uint32_t data)
+{
+	const struct engine_msi_route wanted = { .gsi = gsi, .addr = addr, .data = data };
+
+	if (gsi >= irq->engine->first_msi_gsi)
+		return -EINVAL;
+	pthread_mutex_lock(&irq->lock);
+	int rc = route_set(irq, &wanted);
+
 	pthread_mutex_unlock(&irq->lock);
 	return rc;
 }
@@ -190,18 +231,59 @@ int irq_line_source_add(struct irq_line *line, unsigned *ret_source)
 	return 0;
 }
 
-int irq_line_set(struct irq_line *line, unsigned source, bool level)
+static uint32_t with_bit(uint32_t bits, unsigned bit, bool on)
 {
-	int rc = 0;
+	return on ? bits | UINT32_C(1) << bit : bits & ~(UINT32_C(1) << bit);
+}
 
-	pthread_mutex_lock(&line->lock);
-	uint32_t bit = UINT32_C(1) << source;
-	uint32_t levels = level ? line->levels | bit : line->levels & ~bit;
-	bool changed = !line->levels != !levels;
+static bool line_level(const struct irq_line *line)
+{
+	return line->levels & (line->owners ? line->owners : UINT32_MAX);
+}
+
+/* With the lock held: new levels and owners; the controller hears of a change of the OR. */
+static int line_change(struct irq_line *line, uint32_t levels, uint32_t owners)
+{
+	bool before = line_level(line);
 
 	line->levels = levels;
-	if (changed)
-		rc = line->set(line->opaque, line->pin, levels != 0);
+	line->owners = owners;
+	bool after = line_level(line);
+
+	return before == after ? 0 : line->set(line->opaque, line->pin, after);
+}
+
+int irq_line_set(struct irq_line *line, unsigned source, bool level)
+{
+	pthread_mutex_lock(&line->lock);
+	int rc = line_change(line, with_bit(line->levels, source, level), line->owners);
+
 	pthread_mutex_unlock(&line->lock);
 	return rc;
+}
+
+int irq_line_own(struct irq_line *line, unsigned source, bool on)
+{
+	pthread_mutex_lock(&line->lock);
+	int rc = line_change(line, line->levels, with_bit(line->owners, source, on));
+
+	pthread_mutex_unlock(&line->lock);
+	return rc;
+}
+
+int irq_line_watch(struct irq_line *line, void (*func)(void *opaque, int what), void *opaque)
+{
+	struct irq_watch *watch = malloc(sizeof(*watch));
+
+	if (!watch)
+		return -ENOMEM;
+	*watch = (struct irq_watch){ .next = line->watches, .func = func, .opaque = opaque };
+	line->watches = watch;
+	return 0;
+}
+
+void irq_line_notify(const struct irq_line *line, int what)
+{
+	for (const struct irq_watch *w = line->watches; w; w = w->next)
+		w->func(w->opaque, what);
 }

@@ -58,4 +58,22 @@ int irq_line_create(struct irq *irq, int (*set)(void *opaque, unsigned pin, bool
 int irq_line_source_add(struct irq_line *line, unsigned *ret_source) MUST_CHECK;
 int irq_line_set(struct irq_line *line, unsigned source, bool level);
 
+/*
+ * While it is on, `source` alone drives the line, as the HPET takes the 8254's and the clock's
+ * lines; the levels of the others are kept and count again afterwards.
+ */
+int irq_line_own(struct irq_line *line, unsigned source, bool on);
+
+/* Have `func` told of what the guest did to the line (guest_intr_notifications_t), by
+ * irq_line_notify on any thread. Start-up stage. -ENOMEM. */
+int irq_line_watch(struct irq_line *line, void (*func)(void *opaque, int what), void *opaque);
+void irq_line_notify(const struct irq_line *line, int what);
+
+/*
+ * What a pin of the split machine (its GSI) sends when it is level triggered, so that the engine
+ * reports the interrupt's end. Touches the routing table only if it changed. One thread at a time
+ * for one pin.
+ */
+int irq_pin_route(struct irq *irq, uint32_t gsi, uint64_t addr, uint32_t data);
+
 #endif

@@ -113,12 +113,72 @@ static void test_line_is_wired_or(void **state)
 	assert_int_equal(irq_line_source_add(line, &more), -ENOSPC);
 }
 
+/* As an HPET takes the 8254's line and gives it back. */
+static void test_a_source_takes_the_line_over(void **state)
+{
+	struct fixture *f = *state;
+	struct irq_line *line;
+	unsigned a, b;
+
+	changes = 0;
+	assert_int_equal(irq_line_create(f->irq, count_change, NULL, 7, &line), 0);
+	assert_int_equal(irq_line_source_add(line, &a), 0);
+	assert_int_equal(irq_line_source_add(line, &b), 0);
+	irq_line_set(line, a, true);
+	irq_line_own(line, b, true);
+	assert_false(last_level);
+	irq_line_set(line, a, false);
+	irq_line_set(line, a, true);
+	assert_int_equal(changes, 2);
+	irq_line_set(line, b, true);
+	assert_true(last_level);
+	irq_line_set(line, b, false);
+	irq_line_own(line, b, false);
+	assert_true(last_level); /* what the other did meanwhile counts again */
+	assert_int_equal(changes, 5);
+}
+
+static int notified;
+
+static void note(void *opaque, int what)
+{
+	assert_ptr_equal(opaque, &notified);
+	notified = notified * 10 + what;
+}
+
+static void test_what_the_guest_did_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct irq_line *line;
+
+	notified = 0;
+	assert_int_equal(irq_line_create(f->irq, count_change, NULL, 7, &line), 0);
+	irq_line_notify(line, 1);
+	assert_int_equal(irq_line_watch(line, note, &notified), 0);
+	irq_line_notify(line, 2);
+	irq_line_notify(line, 1);
+	assert_int_equal(notified, 21);
+}
+
+static void test_pins_have_routes_below_the_vectors(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(irq_pin_route(f->irq, 23, 0xfee00000, 0x8030), 0);
+	assert_int_equal(irq_pin_route(f->irq, 23, 0xfee00000, 0x8030), 0);
+	assert_int_equal(irq_pin_route(f->irq, 24, 0xfee00000, 0x8030), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_vector, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gsis_are_distinct_and_reused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_line_is_wired_or, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_source_takes_the_line_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_the_guest_did_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pins_have_routes_below_the_vectors, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests_name("irq", tests, NULL, NULL);

@@ -100,6 +100,9 @@ int plan_intr_add(struct plan *plan, const struct plan_intr *intr)
 
 		if (other->line != intr->line || strcmp(other->pic, intr->pic) != 0)
 			continue;
+		if (other->use != PLAN_INTR_ALONE && intr->use != PLAN_INTR_ALONE &&
+		    other->use != intr->use)
+			continue;
 		conf_error(plan->conf, &intr->pos, "interrupt %s:%u of %s is already that of %s",
 			   intr->pic, intr->line, intr->owner, other->owner);
 		plan_note_other(plan, &other->pos, other->owner);

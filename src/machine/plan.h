@@ -36,9 +36,13 @@ struct plan_region {
 	struct conf_pos pos; /* source 0: not the user's */
 };
 
+/* A line has one owner; but one that takes lines may have that of one that yields it. */
+enum plan_intr_use { PLAN_INTR_ALONE, PLAN_INTR_TAKES, PLAN_INTR_YIELDS };
+
 struct plan_intr {
 	const char *pic; /* its name */
 	unsigned line;
+	enum plan_intr_use use;
 	const char *owner;
 	struct conf_pos pos;
 };

@@ -138,42 +138,6 @@ int guest_write_all_ones(struct guest_cpu *gcp, const struct qvm_state_block *bl
 	return rc;
 }
 
-static struct vdev_line *line_of(const guest_intr_t *gip)
-{
-	if (!gip->pic)
-		return NULL;
-	struct vdev_line *l = vdev_instance_of(gip->pic)->lines;
-
-	while (l && l->pin != (gip->param & GIPF_PIN_MASK))
-		l = l->next;
-	return l;
-}
-
-errno_t guest_intr_signal(guest_intr_t *gip, guest_intr_state_t gis)
-{
-	struct vdev_line *l = line_of(gip);
-
-	if (!l || !l->line)
-		return EINVAL;
-	return -irq_line_set(l->line, gip->src_id, gis == GIS_ON);
-}
-
-unsigned guest_intr_num_pins(const guest_intr_t *gip)
-{
-	return gip->pic ? gip->pic->v_factory->pic->pnum_mask + 1 : 0;
-}
-
-size_t guest_intr_string(const guest_intr_t *gip, char *buf, size_t len)
-{
-	if (!gip->pic)
-		return (size_t)snprintf(buf, len, "none");
-	const struct vdev_instance *pic = vdev_instance_of(gip->pic);
-
-	return (size_t)snprintf(buf, len, "%s:%u",
-				pic->conf->name.text ? pic->conf->name.text : pic->type->name,
-				gip->param & GIPF_PIN_MASK);
-}
-
 void guest_msi_signal(vdev_t *src, uint64_t addr, unsigned data)
 {
 	struct vdev_host *host = vdev_instance_of(src)->host;
@@ -349,51 +313,6 @@ int qvmx_region_add(vdev_t *vdp, const struct qvm_state_block *where, unsigned c
 	*r = (struct vdev_region){ .next = vi->regions, .where = *where, .cookie = cookie };
 	vi->regions = r;
 	return EOK;
-}
-
-int qvmx_model_use(vdev_t *vdp, enum qvmx_chip chip)
-{
-	struct vdev_instance *vi = vdev_instance_of(vdp);
-	struct vdev_models *m = &vi->host->models;
-	uint64_t at = vdp->v_block.location;
-	const struct vdev_instance **slot = NULL;
-
-	if (vi->conf->accel == CONF_ACCEL_OFF)
-		return qvmx_refuse(vdp, "the model in user space (`accel off`) is not built yet");
-	switch (chip) {
-	case QVMX_CHIP_IOAPIC:
-		if (at != ADDRESS_IOAPIC)
-			return qvmx_refuse(
-				vdp, "KVM's model lies at 0x%llx; another place is not built yet",
-				ADDRESS_IOAPIC);
-		slot = &m->ioapic;
-		break;
-	case QVMX_CHIP_8259:
-		if (at != 0x20 && at != 0xa0)
-			return qvmx_refuse(vdp, "it lies at port 0x20 or at port 0xa0");
-		slot = at == 0x20 ? &m->master_8259 : &m->slave_8259;
-		break;
-	case QVMX_CHIP_8254:
-		if (at != 0x40)
-			return qvmx_refuse(
-				vdp,
-				"KVM's model lies at port 0x40; another place is not built yet");
-		slot = &m->pit;
-		break;
-	}
-	if (*slot)
-		return qvmx_refuse(
-			vdp, "there is another one in this VM; a second one is not built yet");
-	*slot = vi;
-	vi->modelled = true;
-	return EOK;
-}
-
-int qvmx_model_line(const vdev_t *vdp, unsigned pin, int level)
-{
-	struct engine *e = vdev_instance_of(vdp)->host->engine;
-
-	return -e->ops->line_set(e, pin, level != 0);
 }
 
 int qvmx_acpi_device(vdev_t *vdp, const char *hid, const struct qvmx_acpi_ports *more,

@@ -50,6 +50,7 @@ static void instance_free(struct vdev_instance *vi)
 		vi->lines = l->next;
 		free(l);
 	}
+	free(vi->intrs);
 	if (vi->vio)
 		vio_free(vi->vio);
 	if (vi->loop)
@@ -100,6 +101,8 @@ static struct vdev_instance *instance_make(struct vdev_host *host, const struct 
 	vi->type = type;
 	vi->conf = conf;
 	vi->blame = conf->pos;
+	vi->chip = -1;
+	vi->gsi_base = -1;
 	vi->vdev.v_factory = f;
 	vi->vdev.v_block.location = QSL_NO_LOCATION;
 	vi->vdev.v_block.qst_type = QST_NO_TYPE;
@@ -168,81 +171,6 @@ static void apply_loc(struct vdev_instance *vi)
 			      : loc->addr;
 }
 
-static struct vdev_instance *instance_of_conf(struct vdev_host *host, int index)
-{
-	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
-		if (vi->conf == &host->conf->vdevs[index])
-			return vi;
-	return NULL;
-}
-
-static const char *pic_name(const struct vdev_instance *pic)
-{
-	if (pic->conf->name.text)
-		return pic->conf->name.text;
-	return pic->type->conf.pic_name ? pic->type->conf.pic_name : pic->type->name;
-}
-
-static int line_add(struct vdev_instance *pic, guest_intr_t *intr)
-{
-	unsigned pin = intr->param & GIPF_PIN_MASK;
-	struct vdev_line *l = pic->lines;
-
-	while (l && l->pin != pin)
-		l = l->next;
-	if (!l) {
-		l = calloc(1, sizeof(*l));
-		if (!l)
-			return -ENOMEM;
-		l->pin = pin;
-		l->next = pic->lines;
-		pic->lines = l;
-	}
-	intr->src_id = l->num_sources++;
-	return 0;
-}
-
-/* `intr PIC:LINE`: the controller says whether that is a line of its. */
-static int instance_intr(struct vdev_instance *vi)
-{
-	const struct conf_intr *ci = vi->conf->num_intrs ? &vi->conf->intrs[0] : NULL;
-	struct conf *conf = vi->host->conf;
-
-	if (!ci || !ci->has_line)
-		return 0;
-	struct vdev_instance *pic =
-		ci->pic_vdev < 0 ? NULL : instance_of_conf(vi->host, ci->pic_vdev);
-
-	if (!pic || !pic->vdev.v_factory->pic)
-		return 0; /* the parser has said so */
-	guest_intr_t intr = { .pic = &pic->vdev };
-	const struct vdev_pic_functions *f = pic->vdev.v_factory->pic;
-	char line[16];
-
-	snprintf(line, sizeof(line), "%u", ci->line);
-	if (f->parse) {
-		const char *rest = f->parse(&intr, line);
-
-		if (!rest || *rest) {
-			conf_error(conf, &ci->pos, "%s has no line %u", pic->label, ci->line);
-			return 0;
-		}
-	} else {
-		intr.param = ci->line & f->pnum_mask;
-	}
-	const struct plan_intr use = {
-		.pic = pic_name(pic), .line = ci->line, .owner = vi->label, .pos = ci->pos
-	};
-	int rc = plan_intr_add(vi->host->plan, &use);
-
-	if (rc)
-		return rc == -ENOMEM ? rc : 0;
-	rc = line_add(pic, &intr);
-	if (!rc)
-		vi->vdev.v_intr = intr;
-	return rc;
-}
-
 static int instance_options(struct vdev_instance *vi)
 {
 	vi->started = true;
@@ -261,7 +189,7 @@ static int instance_options(struct vdev_instance *vi)
 						  : SCHED_OTHER,
 		};
 	}
-	int rc = instance_intr(vi);
+	int rc = pic_intrs(vi);
 
 	if (rc)
 		return rc;
@@ -339,7 +267,12 @@ static int instance_plan(struct vdev_instance *vi)
 		return 0;
 	}
 	if (vi->conf->accel == CONF_ACCEL_ON && !vi->modelled)
-		conf_error(conf, &vi->conf->accel_pos, "KVM has no model of %s", vi->label);
+		conf_error(conf, &vi->conf->accel_pos,
+			   vi->chip < 0 ? "KVM has no model of %s" : "%s cannot be KVM's here: %s",
+			   vi->label, vi->host->machine.why);
+	if (vi->chip >= 0 && !vi->modelled && !vi->vdev.v_factory->vread)
+		conf_error(conf, &vi->conf->pos, "%s is KVM's model only, which is not used: %s",
+			   vi->label, vi->host->machine.why);
 	if ((flags & VFF_INTR_NO) && vi->conf->num_intrs)
 		conf_error(conf, &vi->conf->intrs[0].pos, "%s has no interrupt", vi->label);
 	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
@@ -377,59 +310,24 @@ int vdev_host_configure(struct vdev_host *host)
 
 		if (!vi)
 			return -ENOMEM;
-		int rc = instance_options(vi);
+		int options_rc = instance_options(vi);
 
-		if (rc)
-			return rc;
+		if (options_rc)
+			return options_rc;
 	}
 	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
 		if (!vi->broken)
 			(void)instance_control(vi, VDEV_CTRL_ASSIGN, NULL, &vi->conf->pos);
-	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
-		int rc = vi->broken ? 0 : instance_plan(vi);
+	int rc = pic_machine_pick(host);
 
+	if (rc)
+		return rc;
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		rc = vi->broken ? 0 : instance_plan(vi);
 		if (rc)
 			return rc;
 	}
 	return 0;
-}
-
-enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit)
-{
-	const struct vdev_models *m = &host->models;
-	const struct vdev_instance *any = m->ioapic	   ? m->ioapic
-					  : m->master_8259 ? m->master_8259
-					  : m->slave_8259  ? m->slave_8259
-							   : m->pit;
-
-	static const struct plan_region trigger = { PLAN_IO, PLAN_PLATFORM, 0x4d0, 2,
-						    "the 8259s' trigger registers" };
-	static const struct plan_region speaker = { PLAN_IO, PLAN_PLATFORM, 0x61, 1,
-						    "the 8254's gate" };
-
-	*ret_pit = m->pit != NULL;
-	if (m->master_8259)
-		(void)!plan_region_add(host->plan, &trigger);
-	if (m->pit)
-		(void)!plan_region_add(host->plan, &speaker);
-	if (m->pit && m->ioapic && !m->pit->vdev.v_intr.pic) {
-		const struct plan_intr timer = { .pic = pic_name(m->ioapic),
-						 .line = 0,
-						 .owner = m->pit->label };
-
-		(void)!plan_intr_add(host->plan, &timer);
-	}
-	if (!any)
-		return ENGINE_IRQCHIP_NONE;
-	if (!m->ioapic || !m->master_8259 || !m->slave_8259) {
-		conf_error(host->conf, &any->conf->pos,
-			   "%s alone is not built yet: KVM's models come together", any->label);
-		conf_expected(
-			host->conf,
-			"one `vdev ioapic` and two `vdev 8259` (loc 0x20 and loc 0xa0), or none "
-			"of ioapic, 8259 and timer8254");
-	}
-	return ENGINE_IRQCHIP_KERNEL;
 }
 
 static int instance_region_attach(struct vdev_instance *vi, const struct qvm_state_block *where,
@@ -453,27 +351,12 @@ static int instance_region_attach(struct vdev_instance *vi, const struct qvm_sta
 	return bus_region_replace(vi->host->bus, NULL, &r, NULL);
 }
 
-static int line_signal(void *opaque, unsigned pin, bool level)
-{
-	struct vdev_instance *pic = opaque;
-	const guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
-
-	return -pic->vdev.v_factory->pic->signal(&intr, level ? GIS_ON : GIS_OFF);
-}
-
 static int instance_attach(struct vdev_instance *vi, const char **ret_why)
 {
 	unsigned flags = vi->vdev.v_factory->factory_flags;
-	int rc = 0;
+	int rc = pic_attach(vi);
 
-	for (struct vdev_line *l = vi->lines; l && !rc; l = l->next) {
-		unsigned source;
-
-		rc = irq_line_create(vi->host->irq, line_signal, vi, l->pin, &l->line);
-		for (unsigned i = 0; !rc && i < l->num_sources; i++)
-			rc = irq_line_source_add(l->line, &source);
-	}
-	if (rc || (!vi->vdev.v_factory->vread && !vi->vdev.v_factory->vwrite))
+	if (rc || vi->modelled || (!vi->vdev.v_factory->vread && !vi->vdev.v_factory->vwrite))
 		return rc;
 	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
 		rc = instance_region_attach(vi, &r->where, r->cookie, ret_why);

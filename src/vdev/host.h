@@ -51,12 +51,19 @@ struct vdev_instance {
 	struct conf_pos blame; /* where qvmx_refuse points */
 	bool refused;	       /* qvmx_refuse has spoken */
 	bool started;	       /* saw VDEV_CTRL_OPTIONS_START */
-	bool modelled;	       /* KVM has the chip: qvmx_model_use */
+	int chip;	       /* enum qvmx_chip that it is; -1: none */
+	bool modelled;	       /* the engine has the chip */
 	bool broken;	       /* refused VDEV_CTRL_OPTIONS_START: only ended */
 	char label[96];	       /* "vdev ser8250 'tty'" */
 	struct vdev_region *regions;
+	guest_intr_t *intrs; /* all that the file gives it; v_intr is the first */
+	unsigned num_intrs;
 	struct vdev_line *lines; /* as an interrupt controller */
-	struct loop *loop;	 /* NULL: has no thread */
+	unsigned num_pins;	 /* ... whose pins the guest's tables number; 0: not */
+	int gsi_base;		 /* from the end of ASSIGN on: number of its first pin, -1: none */
+	qvmx_eoi_func_t *eoi;
+	const struct qvmx_extint_ops *extint; /* as an 8259 */
+	struct loop *loop;		      /* NULL: has no thread */
 	struct vio_state_internal *vio;
 	struct log_limit log_limit;
 };
@@ -68,9 +75,15 @@ struct vdev_acpi {
 	unsigned num_more, uid;
 };
 
-/* Chips of the engine's interrupt machine that vdevs asked for. */
-struct vdev_models {
-	const struct vdev_instance *ioapic, *master_8259, *slave_8259, *pit;
+enum { VDEV_MAX_PICS = 8, VDEV_NUM_ISA_LINES = 16 };
+
+/* The interrupt machine that the vdevs make up. */
+struct vdev_machine {
+	struct engine_machine engine;
+	char why[192];				   /* why it is the one it is, for people */
+	struct vdev_instance *pics[VDEV_MAX_PICS]; /* those with num_pins, in the file's order */
+	unsigned num_pics;
+	struct vdev_instance *extint[2]; /* the 8259s of lines 0-7 and 8-15 */
 };
 
 struct vdev_host {
@@ -82,7 +95,7 @@ struct vdev_host {
 	struct bus *bus;
 	struct irq *irq;
 	struct vdev_instance *first, **last;
-	struct vdev_models models;
+	struct vdev_machine machine; /* from vdev_host_configure on */
 	struct vdev_acpi *acpi;
 	unsigned num_acpi;
 	struct clock *clock; /* NULL: nobody has a timer */
@@ -101,8 +114,18 @@ void vdev_host_free(struct vdev_host *host);
  * conf. -ENOMEM. */
 int vdev_host_configure(struct vdev_host *host) MUST_CHECK;
 
-/* Which interrupt machine the vdevs ask for. A mixture is recorded as an error. */
-enum engine_irqchip vdev_host_irqchip(struct vdev_host *host, bool *ret_pit);
+/*
+ * The line with that number in the guest's tables for something that is no vdev: `owner` has it
+ * alone. False: there is no such line, or somebody has it. Between vdev_host_configure and _attach.
+ */
+bool vdev_host_line_claim(struct vdev_host *host, unsigned gsi, const char *owner,
+			  guest_intr_t *ret_intr) MUST_CHECK;
+
+/* The vector of the 8259s' interrupt, negative: there is none. On the boot vCPU's thread. */
+int vdev_host_extint(struct vdev_host *host);
+
+/* The guest has ended a level-triggered interrupt. Any vCPU's thread. */
+void vdev_host_eoi(struct vdev_host *host, unsigned vector);
 
 /* Regions on the bus, interrupt lines, PCI. Errors of those; *ret_why says what failed. */
 int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus,
@@ -147,7 +170,10 @@ int vdev_space(qvm_state_types_t type, enum engine_space *ret_space);
 /* The vdev's message goes to the configuration's list of errors, at its place. */
 void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args);
 
-/* Parts of this folder. */
+/* Parts of this folder. pic.c: lines and the interrupt machine. */
+int pic_intrs(struct vdev_instance *vi);      /* `intr` of the file */
+int pic_machine_pick(struct vdev_host *host); /* after ASSIGN */
+int pic_attach(struct vdev_instance *vi);     /* its lines */
 void vio_free(struct vio_state_internal *vio);
 void vio_end(struct vio_state_internal *vio); /* asks for a reset; the vdev's thread must run */
 bool vio_ending(struct vio_state_internal *vio);

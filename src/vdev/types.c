@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 
 #include "vdev/api.h"
 
-enum { MAX_DIRS = 64, HPET_MAX_INTRS = 32 };
+/* Descriptions began without what follows the options. */
+enum { MAX_DIRS = 64, INFO_SIZE_1 = offsetof(struct qvmx_vdev_info, max_intrs) };
 
 struct vdev_types {
 	char *dirs[MAX_DIRS];
@@ -159,7 +161,8 @@ static const char *registration_refusal(void)
 		return "it was built for an older qvm that is no longer supported";
 	if (!registering.factory->control)
 		return "its factory has no control function";
-	if (registering.info && registering.info->size != sizeof(struct qvmx_vdev_info))
+	if (registering.info && (registering.info->size < INFO_SIZE_1 ||
+				 registering.info->size > sizeof(struct qvmx_vdev_info)))
 		return "its description is of another version";
 	return NULL;
 }
@@ -184,6 +187,8 @@ static struct vdev_type *type_make(const char *name, const char *path)
 	t->conf.name = t->name;
 	t->conf.loc_space = default_space(t->factory->factory_flags);
 	t->conf.max_intrs = 1;
+	if (t->info && t->info->size > INFO_SIZE_1 && t->info->max_intrs)
+		t->conf.max_intrs = t->info->max_intrs;
 	t->conf.pic = t->factory->pic != NULL;
 	t->conf.pic_name = t->name;
 	t->conf.accel = t->info && (t->info->flags & QVMX_VDEV_ACCEL);

@@ -136,6 +136,8 @@ static int assemble(struct vdevtest *t)
 
 	t->engine = bench_create();
 	if (!rc && t->engine)
+		rc = t->engine->ops->irqchip_set(t->engine, &t->host->machine.engine);
+	if (!rc && t->engine)
 		rc = irq_create(t->engine, &t->irq);
 	if (!rc)
 		rc = platform_create(t->bus, ignore_line, NULL, &t->platform);
@@ -257,6 +259,21 @@ unsigned vdevtest_messages(struct vdevtest *t, int timeout_ms, uint64_t *ret_add
 			   uint32_t *ret_data)
 {
 	return bench_messages(t->engine, timeout_ms, ret_addr, ret_data);
+}
+
+bool vdevtest_extint(struct vdevtest *t)
+{
+	return bench_extint(t->engine);
+}
+
+int vdevtest_acknowledge(struct vdevtest *t)
+{
+	return vdev_host_extint(t->host);
+}
+
+void vdevtest_eoi(struct vdevtest *t, unsigned vector)
+{
+	vdev_host_eoi(t->host, vector);
 }
 
 int vdevtest_ended(const struct vdevtest *t)

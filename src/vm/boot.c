@@ -123,10 +123,10 @@ static size_t acpi_resources_of(const struct vm *vm, const struct vdev_acpi *a,
 	for (unsigned i = 0; i < a->num_more; i++)
 		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_IO, .base = a->more[i].first,
 						   .len = a->more[i].count };
-	if (v->v_intr.pic)
-		res[n++] =
-			(struct acpi_resource){ ACPI_RESOURCE_IRQ,
-						.irq = { .gsi = v->v_intr.param & GIPF_PIN_MASK } };
+	if (qvmx_intr_gsi(&v->v_intr) >= 0)
+		res[n++] = (struct acpi_resource){
+			ACPI_RESOURCE_IRQ, .irq = { .gsi = (uint32_t)qvmx_intr_gsi(&v->v_intr) }
+		};
 	return n;
 }
 
@@ -140,7 +140,6 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 	struct vm_acpi_arrays a = {
 		.devices = calloc(host->num_acpi + 1, sizeof(*a.devices)),
 		.resources = calloc(num_resources + 1, sizeof(*a.resources)),
-		.ioapic = { .id = 0, .addr = (uint32_t)ADDRESS_IOAPIC },
 	};
 
 	if (!a.devices || !a.resources) {
@@ -151,8 +150,7 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 	struct acpi_config cfg = {
 		.num_cpus = vm->num_cpus,
 		.lapic_addr = (uint32_t)ADDRESS_LAPIC,
-		.num_ioapics = vm->irqchip == ENGINE_IRQCHIP_KERNEL,
-		.has_8259 = host->models.master_8259 != NULL,
+		.has_8259 = host->machine.extint[0] != NULL,
 		.pci = { .present = true,
 			 .ecam_base = ADDRESS_ECAM,
 			 .last_bus = ADDRESS_ECAM_BUSES - 1,
@@ -184,8 +182,18 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 		cfg.has_rtc |= strcmp(v->hid, "PNP0B00") == 0;
 		cfg.has_8042 |= strcmp(v->hid, "PNP0303") == 0;
 	}
+	for (unsigned i = 0; i < host->machine.num_pics; i++) {
+		const struct vdev_instance *pic = host->machine.pics[i];
+
+		if (pic->chip == QVMX_CHIP_IOAPIC)
+			a.ioapics[cfg.num_ioapics++] = (struct acpi_ioapic){
+				.id = (uint8_t)i,
+				.addr = (uint32_t)pic->vdev.v_block.location,
+				.gsi_base = (uint32_t)pic->gsi_base,
+			};
+	}
 	*ret_arrays = a;
-	cfg.ioapics = &ret_arrays->ioapic;
+	cfg.ioapics = ret_arrays->ioapics;
 	*ret_cfg = cfg;
 	return 0;
 }

@@ -263,6 +263,7 @@ static json_t *js_machine(struct vm *vm, bool *ok)
 	js_set(machine, "name", js_text(vm->conf->system.text), ok);
 	js_set(machine, "vcpus", js_vcpus(vm, ok), ok);
 	js_set(machine, "interrupt_machine", json_string(vm_irqchip_name(vm)), ok);
+	js_set(machine, "interrupt_machine_why", json_string(vm->vdevs->machine.why), ok);
 	js_set(machine, "memory", js_regions(vm, PLAN_MEM, ok), ok);
 	js_set(machine, "ports", js_regions(vm, PLAN_IO, ok), ok);
 	js_set(machine, "interrupts", js_interrupts(vm, ok), ok);

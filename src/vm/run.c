@@ -150,6 +150,22 @@ static int vm_hold_all(struct vm *vm)
 	return vm_hold_wait(vm);
 }
 
+static int vm_extint(void *ctx, struct guest_cpu *gcp)
+{
+	const struct vm *vm = ctx;
+
+	(void)gcp;
+	return vdev_host_extint(vm->vdevs);
+}
+
+static void vm_eoi(void *ctx, struct guest_cpu *gcp, unsigned vector)
+{
+	const struct vm *vm = ctx;
+
+	(void)gcp;
+	vdev_host_eoi(vm->vdevs, vector);
+}
+
 /* `cpu sched` and `runmask`, on the vCPU's thread. The right to real-time priorities and the CPUs
  * have been looked at. */
 static void vm_cpu_schedule(const struct vm_cpu *cpu)
@@ -182,6 +198,8 @@ static void *vm_cpu_main(void *arg)
 		.must_stop = vm_must_stop,
 		.must_hold = vm_must_hold,
 		.hold = vm_hold_here,
+		.extint = vm_extint,
+		.eoi = vm_eoi,
 		.ctx = vm,
 	};
 	const char *why = NULL;
@@ -242,7 +260,7 @@ static void vm_button_line(void *ctx, bool level)
 	struct vm *vm = ctx;
 
 	if (vm->button_gsi >= 0)
-		(void)vm->engine->ops->line_set(vm->engine, (unsigned)vm->button_gsi, level);
+		(void)guest_intr_signal(&vm->button_intr, level ? GIS_ON : GIS_OFF);
 }
 
 /* A dump is given up for the end of the VM, whoever wants that. */
@@ -606,7 +624,7 @@ static int vm_assemble(struct vm *vm)
 	if (rc)
 		return rc;
 	STEP(memory_attach(vm->mem, vm->engine), "KVM does not take the guest's memory");
-	STEP(vm->engine->ops->irqchip_set(vm->engine, vm->irqchip, vm->pit),
+	STEP(vm->engine->ops->irqchip_set(vm->engine, &vm->vdevs->machine.engine),
 	     "KVM does not make the interrupt machine");
 	STEP(bus_create(&vm->bus), "the bus");
 	STEP(irq_create(vm->engine, &vm->irq), "the interrupts");

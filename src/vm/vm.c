@@ -80,11 +80,8 @@ static int vm_pci_reserve(struct vm *vm, const struct conf_reserve *reserve)
 	return rc;
 }
 
-static bool vm_line_taken(const struct vm *vm, const char *pic, unsigned line)
+static bool vm_line_reserved(const struct vm *vm, unsigned line)
 {
-	for (unsigned i = 0; i < vm->plan->num_intrs; i++)
-		if (vm->plan->intrs[i].line == line && !strcmp(vm->plan->intrs[i].pic, pic))
-			return true;
 	for (unsigned i = 0; i < vm->conf->num_reserves; i++)
 		for (unsigned k = 0; k < vm->conf->reserves[i].num_intrs; k++)
 			if (vm->conf->reserves[i].intrs[k].line == line)
@@ -109,26 +106,14 @@ static int vm_pci_create(struct vm *vm)
 
 /* The guest is told of the power button by an interrupt, if there is a controller that takes one.
  */
-static int vm_button_plan(struct vm *vm)
+static void vm_button_plan(struct vm *vm)
 {
-	const struct vdev_instance *ioapic = vm->vdevs->models.ioapic;
-
 	vm->button_gsi = -1;
-	if (!ioapic)
-		return 0;
-	struct plan_intr use = {
-		.pic = ioapic->conf->name.text ? ioapic->conf->name.text : ioapic->type->name,
-		.owner = "the ACPI platform",
-	};
-
-	for (unsigned i = 0; i < ARRAY_LEN(button_gsis); i++) {
-		use.line = button_gsis[i];
-		if (vm_line_taken(vm, use.pic, use.line))
-			continue;
-		vm->button_gsi = (int)use.line;
-		return plan_intr_add(vm->plan, &use);
-	}
-	return 0;
+	for (unsigned i = 0; i < ARRAY_LEN(button_gsis) && vm->button_gsi < 0; i++)
+		if (!vm_line_reserved(vm, button_gsis[i]) &&
+		    vdev_host_line_claim(vm->vdevs, button_gsis[i], "the ACPI platform",
+					 &vm->button_intr))
+			vm->button_gsi = (int)button_gsis[i];
 }
 
 static int vm_pci_place(struct vm *vm)
@@ -192,13 +177,12 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 		vm->vdevs->terminate_ctx = vm;
 		rc = vdev_host_configure(vm->vdevs);
 	}
-	if (!rc)
-		rc = vm_button_plan(vm);
-	if (!rc)
-		rc = vm_pci_place(vm);
 	if (rc)
 		return rc;
-	vm->irqchip = vdev_host_irqchip(vm->vdevs, &vm->pit);
+	vm_button_plan(vm);
+	rc = vm_pci_place(vm);
+	if (rc)
+		return rc;
 	vm->num_cpus = MAX(conf->num_cpus, 1u);
 	if (vm->num_cpus > MAX_CPUS)
 		conf_error(conf, &conf->cpus[MAX_CPUS].pos, "a VM has at most %u vCPUs", MAX_CPUS);
@@ -242,7 +226,11 @@ static void print_pci(struct vm *vm, struct strbuf *out)
 
 const char *vm_irqchip_name(const struct vm *vm)
 {
-	return vm->irqchip == ENGINE_IRQCHIP_KERNEL ? "kernel" : "local";
+	static const char *const names[] = { [ENGINE_IRQCHIP_NONE] = "local",
+					     [ENGINE_IRQCHIP_KERNEL] = "kernel",
+					     [ENGINE_IRQCHIP_SPLIT] = "split" };
+
+	return names[vm->vdevs->machine.engine.irqchip];
 }
 
 void vm_print(struct vm *vm, struct strbuf *out)
@@ -254,12 +242,17 @@ void vm_print(struct vm *vm, struct strbuf *out)
 		[CONF_BLOB_FDT] = "fdt load",	    [CONF_BLOB_ACPI] = "acpi load",
 	};
 
+	static const char *const machines[] = {
+		[ENGINE_IRQCHIP_NONE] = "local APICs only",
+		[ENGINE_IRQCHIP_KERNEL] = "kernel (ioapic, 8259s and timer8254 by KVM)",
+		[ENGINE_IRQCHIP_SPLIT] = "split (local APICs by KVM, the other chips by qvm)",
+	};
+
 	strbuf_printf(out, "VM %s, %u vCPU%s\n",
 		      conf->system.text ? conf->system.text : "(no name)", vm->num_cpus,
 		      vm->num_cpus == 1 ? "" : "s");
-	strbuf_printf(out, "Interrupt machine: %s\n\n",
-		      vm->irqchip == ENGINE_IRQCHIP_KERNEL ? "kernel (ioapic and 8259s by KVM)"
-							   : "local APICs only (no ioapic)");
+	strbuf_printf(out, "Interrupt machine: %s: %s\n\n",
+		      machines[vm->vdevs->machine.engine.irqchip], vm->vdevs->machine.why);
 	plan_print(vm->plan, out);
 	print_pci(vm, out);
 	if (conf->num_loads)

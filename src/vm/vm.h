@@ -49,9 +49,8 @@ struct vm {
 	struct memory *mem;
 	struct pci_bus *pci;
 	struct vdev_host *vdevs;
-	enum engine_irqchip irqchip;
-	bool pit;
 	int button_gsi; /* -1: nothing can tell the guest */
+	guest_intr_t button_intr;
 	struct platform *platform;
 	struct rundir *rundir;
 	struct engine *engine;
@@ -112,7 +111,7 @@ int vm_tables_dump(struct vm *vm) MUST_CHECK;
 struct vm_acpi_arrays {
 	struct acpi_device *devices;
 	struct acpi_resource *resources;
-	struct acpi_ioapic ioapic;
+	struct acpi_ioapic ioapics[VDEV_MAX_PICS];
 };
 int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg,
 		   struct vm_acpi_arrays *ret_arrays) MUST_CHECK;

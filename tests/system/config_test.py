@@ -30,7 +30,7 @@ def test_all_mistakes_of_all_files_in_one_run(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n", "vdev virtio-entropy loc 0x1c0d0000\n", "set exit-on-halt off\n",
-                                  "vdev ioapic accel off\n", "vdev ioapic loc 0xf8000000\n", "fdt load x\n"])
+                                  "fdt load x\n"])
 def test_known_words_that_are_not_built_say_so(tmp_path, text):
     result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
     assert result.returncode == 65
@@ -52,6 +52,39 @@ def test_overlaps_and_double_use_name_both_owners(tmp_path, text, owners):
     assert result.returncode == 65
     for owner in owners:
         assert owner in result.stderr, result.stderr
+
+
+OFF = guests.PLATFORM.replace("name myioapic", "name myioapic accel off")
+
+
+@pytest.mark.parametrize("text,machine,why", [
+    ("", "local APICs only", "there is no ioapic, 8259 or timer8254"),
+    (guests.PLATFORM, "kernel", "it is what the file asks for"),
+    (OFF, "split", "vdev ioapic 'myioapic' has `accel off`"),
+    (guests.PLATFORM.replace("vdev 8259 loc 0xa0", "vdev 8259 loc 0xa0 accel off"), "split", "vdev 8259 has `accel off`"),
+    (guests.PLATFORM.replace("name myioapic", "name myioapic loc 0xf8000000"), "split", "lies at 0xf8000000, and KVM's at 0xfec00000"),
+    (guests.PLATFORM.replace("name myioapic", "name myioapic pins 25"), "split", "has 25 pins, and KVM's has 24"),
+    (guests.PLATFORM + "vdev ioapic loc 0xf8000000 name more\n", "split", "vdev ioapic 'more' is a second one"),
+    ("vdev ioapic\n", "split", "there is no vdev 8259 at port 0x20"),
+    ("vdev timer8254\n", "split", "there is no vdev ioapic"),
+    (guests.PLATFORM.replace("myioapic:0", "myioapic:3"), "split", "has the interrupt line 3, and KVM's has line 0"),
+])
+def test_the_interrupt_machine_and_why(tmp_path, text, machine, why):
+    result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
+    assert result.returncode == 0, result.stderr
+    said = next(line for line in result.stdout.splitlines() if line.startswith("Interrupt machine: "))
+    assert said.startswith(f"Interrupt machine: {machine}") and why in said
+
+
+@pytest.mark.parametrize("text,why", [
+    ("vdev ioapic accel on\n", "vdev ioapic cannot be KVM's here: KVM's chips come together, and there is no vdev 8259 at port 0x20"),
+    (OFF.replace("vdev 8259 loc 0x20", "vdev 8259 loc 0x20 accel on"), "vdev 8259 cannot be KVM's here: vdev ioapic 'myioapic' has `accel off`"),
+    ("vdev mc146818 accel on\n", "KVM has no model of vdev mc146818"),
+])
+def test_accel_on_is_refused_with_the_reason(tmp_path, text, why):
+    result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
+    assert result.returncode == 65
+    assert why in result.stderr, result.stderr
 
 
 def test_dryrun_prints_the_machine(tmp_path):

@@ -452,7 +452,7 @@ static struct vdev_factory factory = {
 
 static const struct qvmx_vdev_info info = {
 	.size = sizeof(info),
-	.flags = QVMX_VDEV_ACCEL,
+	.flags = QVMX_VDEV_ACCEL | QVMX_VDEV_LINE_YIELDS,
 	.summary = "real time clock and CMOS memory",
 	.num_options = NUM_OPTIONS,
 	.options = options,

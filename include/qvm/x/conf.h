@@ -44,8 +44,8 @@ struct qvmx_option {
 	const char *help; /* one line, no full stop */
 };
 
-#define QVMX_VDEV_ACCEL \
-	0x1u /* a platform chip: `accel auto|on|off` is understood; `on` needs qvmx_model_use */
+/* A platform chip: `accel auto|on|off` is understood; `on` needs qvmx_model_use. */
+#define QVMX_VDEV_ACCEL 0x1u
 /*
  * A safety variant, allowed in a VM whose configuration says `safety`. Its author warrants that
  * after VDEV_CTRL_GUEST_STARTING it allocates nothing and waits for nothing without a limit,
@@ -53,6 +53,10 @@ struct qvmx_option {
  * rest.
  */
 #define QVMX_VDEV_SAFETY 0x2u
+/* It may be given a line that a chip with QVMX_VDEV_LINE_YIELDS has, and take it over
+ * (qvmx_intr_own). */
+#define QVMX_VDEV_LINE_TAKES  0x4u
+#define QVMX_VDEV_LINE_YIELDS 0x8u
 
 struct qvmx_vdev_info {
 	unsigned size;	/* sizeof(struct qvmx_vdev_info): fields are only appended */
@@ -60,6 +64,7 @@ struct qvmx_vdev_info {
 	unsigned num_options;
 	const char *summary;		   /* one line for --help */
 	const struct qvmx_option *options; /* num_options entries */
+	unsigned max_intrs; /* most interrupts that the file may give it; 0: one (qvmx_intr_get) */
 };
 
 /*

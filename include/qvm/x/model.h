@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * x/model: use KVM's own model of a platform chip behind a vdev (`accel auto`), so that its
- * interrupts cost no exit. All chips of a VM come from one interrupt machine: the plan picks it and
- * refuses a mixture with a sentence. Ours, not part of the documented API.
+ * interrupts cost no exit. All chips of a VM come from one interrupt machine: if KVM cannot give
+ * one of them as the file has it, all are the vdevs' own. Ours, not part of the documented API.
  */
 #ifndef QVM_X_MODEL_H
 #define QVM_X_MODEL_H
@@ -20,10 +20,16 @@ enum qvmx_chip {
 };
 
 /*
- * Have the engine provide this chip at the vdev's location. In VDEV_CTRL_ASSIGN. Returns EOK, or
- * EINVAL after the reason was reported (wrong place, twice, an engine without that model).
+ * This vdev is that chip, at its location, and would have the engine provide it. In
+ * VDEV_CTRL_ASSIGN. The machine is picked when all vdevs have spoken: from then on
+ * qvmx_model_is_used says whether the engine answers in the vdev's place or its vread, vwrite and
+ * controller functions do. Returns EOK, or EINVAL after the reason was reported (a place that the
+ * chip cannot have).
  */
 int qvmx_model_use(vdev_t *vdp, enum qvmx_chip chip);
+
+/* 1: the engine has the chip. After VDEV_CTRL_ASSIGN. */
+int qvmx_model_is_used(const vdev_t *vdp);
 
 /* Set input `pin` of the interrupt machine. Running stage, any thread. */
 int qvmx_model_line(const vdev_t *vdp, unsigned pin, int level);

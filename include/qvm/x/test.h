@@ -61,6 +61,12 @@ bool vdevtest_line(struct vdevtest *t, unsigned pin, unsigned *ret_edges);
 unsigned vdevtest_messages(struct vdevtest *t, int timeout_ms, uint64_t *ret_addr,
 			   uint32_t *ret_data);
 
+/* The boot processor's side of chips that are not KVM's: is there an interrupt of the 8259s at
+ * LINT0; take it (its vector, or -1); end a level-triggered interrupt of that vector. */
+bool vdevtest_extint(struct vdevtest *t);
+int vdevtest_acknowledge(struct vdevtest *t);
+void vdevtest_eoi(struct vdevtest *t, unsigned vector);
+
 /* Has a vdev asked for the end (guest_terminate)? Its cause, or -1. */
 int vdevtest_ended(const struct vdevtest *t);
 

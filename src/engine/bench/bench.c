@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BENCH_MAX_FDS = 256, BENCH_NUM_LINES = 256, BENCH_FIRST_MSI_GSI = 24 };
+enum { BENCH_MAX_FDS = 256, BENCH_NUM_LINES = 256 };
 
 struct bench_doorbell {
 	enum engine_space space;
@@ -25,6 +26,7 @@ struct bench_irqfd {
 struct bench {
 	struct engine engine;
 	pthread_mutex_t lock;
+	_Atomic bool extint;
 	unsigned num_doorbells, num_irqfds, num_routes, sent;
 	uint64_t sent_addr;
 	uint32_t sent_data;
@@ -47,9 +49,10 @@ static int bench_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint6
 	return 0;
 }
 
-static int bench_irqchip_set(struct engine *e, enum engine_irqchip chip, bool pit)
+static int bench_irqchip_set(struct engine *e, const struct engine_machine *machine)
 {
-	(void)e, (void)chip, (void)pit;
+	e->first_msi_gsi =
+		machine->irqchip == ENGINE_IRQCHIP_SPLIT ? machine->num_pins : ENGINE_KERNEL_PINS;
 	return 0;
 }
 
@@ -143,6 +146,11 @@ static int bench_msi_send(struct engine *e, uint64_t addr, uint32_t data)
 	return 0;
 }
 
+static void bench_extint_set(struct engine *e, bool level)
+{
+	atomic_store(&bench_of(e)->extint, level);
+}
+
 static void bench_destroy(struct engine *e)
 {
 	struct bench *b = bench_of(e);
@@ -161,6 +169,7 @@ static const struct engine_ops bench_ops = {
 	.routes_set = bench_routes_set,
 	.irqfd_set = bench_irqfd_set,
 	.msi_send = bench_msi_send,
+	.extint_set = bench_extint_set,
 	.destroy = bench_destroy,
 };
 
@@ -171,7 +180,7 @@ struct engine *bench_create(void)
 	if (!b)
 		return NULL;
 	b->engine.ops = &bench_ops;
-	b->engine.first_msi_gsi = BENCH_FIRST_MSI_GSI;
+	b->engine.first_msi_gsi = ENGINE_KERNEL_PINS;
 	pthread_mutex_init(&b->lock, NULL);
 	return &b->engine;
 }
@@ -250,4 +259,9 @@ bool bench_line(struct engine *e, unsigned gsi, unsigned *ret_edges)
 		*ret_edges = gsi < BENCH_NUM_LINES ? b->edges[gsi] : 0;
 	pthread_mutex_unlock(&b->lock);
 	return level;
+}
+
+bool bench_extint(struct engine *e)
+{
+	return atomic_load(&bench_of(e)->extint);
 }

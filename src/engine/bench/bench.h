@@ -22,4 +22,7 @@ unsigned bench_messages(struct engine *e, int timeout_ms, uint64_t *ret_addr, ui
 /* Level of an input of the interrupt machine, and how often it has risen. */
 bool bench_line(struct engine *e, unsigned gsi, unsigned *ret_edges);
 
+/* What engine_ops.extint_set said last. */
+bool bench_extint(struct engine *e);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -30,14 +31,17 @@ static int kvm_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint64_
 	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_SET_USER_MEMORY_REGION, &r);
 }
 
-static int kvm_irqchip_set(struct engine *e, enum engine_irqchip chip, bool pit)
+static int kvm_irqchip_set(struct engine *e, const struct engine_machine *machine)
 {
 	struct kvm *kvm = kvm_of(e);
-	int rc = kvm_arch_irqchip_set(kvm, chip, pit);
+	int rc = kvm_arch_irqchip_set(kvm, machine);
 
-	if (!rc)
-		kvm->irqchip = chip;
-	return rc;
+	if (rc)
+		return rc;
+	kvm->machine = *machine;
+	e->first_msi_gsi =
+		machine->irqchip == ENGINE_IRQCHIP_SPLIT ? machine->num_pins : ENGINE_KERNEL_PINS;
+	return 0;
 }
 
 static int kvm_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus,
@@ -66,6 +70,8 @@ static int kvm_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus,
 	rc = kvm_arch_vcpu_init(vcpu, num_cpus);
 	if (rc)
 		goto fail_run;
+	if (!index)
+		kvm->boot_cpu = vcpu;
 	*ret_cpu = &vcpu->cpu;
 	return 0;
 fail_run:
@@ -81,6 +87,8 @@ static void kvm_vcpu_destroy(struct guest_cpu *gcp)
 {
 	struct kvm_cpu *vcpu = kvm_cpu_of(gcp);
 
+	if (vcpu->kvm->boot_cpu == vcpu)
+		vcpu->kvm->boot_cpu = NULL;
 	munmap(vcpu->run, (size_t)vcpu->kvm->run_size);
 	close(vcpu->fd);
 	free(vcpu);
@@ -160,6 +168,18 @@ static int kvm_msi_send(struct engine *e, uint64_t addr, uint32_t data)
 	return rc < 0 ? rc : 0;
 }
 
+static void kvm_extint_set(struct engine *e, bool level)
+{
+	struct kvm *kvm = kvm_of(e);
+	struct kvm_cpu *vcpu = kvm->boot_cpu;
+
+	atomic_store(&kvm->extint, level);
+	/* Its own thread looks before it enters the guest. */
+	if (level && vcpu &&
+	    !(atomic_load(&vcpu->running) && pthread_equal(vcpu->thread, pthread_self())))
+		kvm_vcpu_kick(&vcpu->cpu);
+}
+
 static void kvm_destroy(struct engine *e)
 {
 	struct kvm *kvm = kvm_of(e);
@@ -187,6 +207,7 @@ static const struct engine_ops kvm_ops = {
 	.routes_set = kvm_routes_set,
 	.irqfd_set = kvm_irqfd_set,
 	.msi_send = kvm_msi_send,
+	.extint_set = kvm_extint_set,
 	.destroy = kvm_destroy,
 };
 
@@ -201,6 +222,8 @@ static const struct {
 	{ KVM_CAP_IOEVENTFD, "this KVM has no ioeventfd (KVM_CAP_IOEVENTFD)" },
 	{ KVM_CAP_IMMEDIATE_EXIT, "this KVM has no immediate exit (KVM_CAP_IMMEDIATE_EXIT)" },
 	{ KVM_CAP_READONLY_MEM, "this KVM has no read-only memory (KVM_CAP_READONLY_MEM)" },
+	{ KVM_CAP_SPLIT_IRQCHIP,
+	  "this KVM cannot leave the ioapic to user space (KVM_CAP_SPLIT_IRQCHIP)" },
 	{ KVM_CAP_SIGNAL_MSI, "this KVM cannot send messages (KVM_CAP_SIGNAL_MSI)" },
 };
 
@@ -213,7 +236,7 @@ int engine_kvm_create(struct engine **ret_engine, const char **ret_why)
 	if (!kvm)
 		return -ENOMEM;
 	kvm->engine.ops = &kvm_ops;
-	kvm->engine.first_msi_gsi = KVM_ARCH_NUM_PINS;
+	kvm->engine.first_msi_gsi = ENGINE_KERNEL_PINS;
 	kvm->vm_fd = -1;
 	kvm->dev_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm->dev_fd < 0) {

@@ -14,7 +14,9 @@ struct kvm {
 	struct engine engine;
 	int dev_fd, vm_fd;
 	int run_size; /* bytes of struct kvm_run and what follows it */
-	enum engine_irqchip irqchip;
+	struct engine_machine machine;
+	struct kvm_cpu *boot_cpu; /* takes the 8259s' interrupt; NULL: not made */
+	_Atomic bool extint;	  /* the 8259s' output */
 	struct kvm_cpuid2 *cpuid; /* x86-64: what this KVM supports */
 };
 
@@ -43,9 +45,12 @@ int kvm_ioctl(int fd, unsigned long request, void *arg);
 
 /* Per architecture. */
 int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why);
-int kvm_arch_irqchip_set(struct kvm *kvm, enum engine_irqchip chip, bool pit);
+int kvm_arch_irqchip_set(struct kvm *kvm, const struct engine_machine *machine);
 unsigned kvm_arch_pin_routes(const struct kvm *kvm, struct kvm_irq_routing_entry *entries);
-enum { KVM_ARCH_MAX_PIN_ROUTES = 64, KVM_ARCH_NUM_PINS = 24 };
+enum { KVM_ARCH_MAX_PIN_ROUTES = 64 };
+/* Before each entry of the boot vCPU in the split machine: take what the 8259s have for it, if it
+ * can take an interrupt now, else have KVM say when it can. */
+int kvm_arch_extint(struct kvm_cpu *vcpu, const struct engine_host *host);
 int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus);
 int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot);
 enum kvm_arch_exception { KVM_ARCH_UNDEFINED_INSTRUCTION, KVM_ARCH_BUS_ERROR };

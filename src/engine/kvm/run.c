@@ -153,6 +153,10 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 			if (!in_exit)
 				continue;
 		}
+		if (!in_exit && vcpu == vcpu->kvm->boot_cpu && kvm_arch_extint(vcpu, host)) {
+			why = "an interrupt of the 8259s cannot be injected";
+			break;
+		}
 		if (!in_exit && ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
 			if (errno == EINTR || errno == EAGAIN)
 				continue;
@@ -168,6 +172,10 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 			fault = kvm_exit_mmio(vcpu, host);
 			break;
 		case KVM_EXIT_INTR:
+		case KVM_EXIT_IRQ_WINDOW_OPEN: /* kvm_arch_extint asked for it */
+			break;
+		case KVM_EXIT_IOAPIC_EOI:
+			host->eoi(host->ctx, gcp, run->eoi.vector);
 			break;
 		case KVM_EXIT_SHUTDOWN:
 			end = ENGINE_END_SHUTDOWN;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -55,17 +56,18 @@ int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why)
 	return rc;
 }
 
-int kvm_arch_irqchip_set(struct kvm *kvm, enum engine_irqchip chip, bool pit)
+int kvm_arch_irqchip_set(struct kvm *kvm, const struct engine_machine *machine)
 {
-	if (chip == ENGINE_IRQCHIP_NONE) {
+	if (machine->irqchip != ENGINE_IRQCHIP_KERNEL) {
 		/* Local APICs only: the split machine with no pins. */
-		struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP };
+		struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP,
+					      .args = { machine->num_pins } };
 
 		return kvm_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &cap);
 	}
 	int rc = kvm_ioctl(kvm->vm_fd, KVM_CREATE_IRQCHIP, NULL);
 
-	if (!rc && pit) {
+	if (!rc && machine->pit) {
 		struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
 
 		rc = kvm_ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &config);
@@ -78,9 +80,9 @@ unsigned kvm_arch_pin_routes(const struct kvm *kvm, struct kvm_irq_routing_entry
 {
 	unsigned n = 0;
 
-	if (kvm->irqchip != ENGINE_IRQCHIP_KERNEL)
+	if (kvm->machine.irqchip != ENGINE_IRQCHIP_KERNEL)
 		return 0;
-	for (uint32_t pin = 0; pin < KVM_ARCH_NUM_PINS; pin++) {
+	for (uint32_t pin = 0; pin < ENGINE_KERNEL_PINS; pin++) {
 		entries[n++] = (struct kvm_irq_routing_entry){
 			.gsi = pin,
 			.type = KVM_IRQ_ROUTING_IRQCHIP,
@@ -97,6 +99,29 @@ unsigned kvm_arch_pin_routes(const struct kvm *kvm, struct kvm_irq_routing_entry
 		};
 	}
 	return n;
+}
+
+/*
+ * KVM holds one external vector at a time, and says after each exit whether the vCPU could take one
+ * now. An interrupt that the local APIC does not let through (LINT0 masked) waits here: then KVM
+ * neither says ready nor opens a window.
+ */
+int kvm_arch_extint(struct kvm_cpu *vcpu, const struct engine_host *host)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct kvm_run *run = vcpu->run;
+	int rc = 0;
+
+	if (atomic_load(&kvm->extint) && run->ready_for_interrupt_injection) {
+		int vector = host->extint(host->ctx, &vcpu->cpu);
+		struct kvm_interrupt irq = { .irq = (uint32_t)vector };
+
+		if (vector >= 0)
+			rc = kvm_ioctl(vcpu->fd, KVM_INTERRUPT, &irq);
+		run->ready_for_interrupt_injection = 0;
+	}
+	run->request_interrupt_window = atomic_load(&kvm->extint);
+	return rc;
 }
 
 static int kvm_set_msrs(struct kvm_cpu *vcpu)

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Interrupt lines between vdevs and their controllers, and the machine that the platform's chips
+ * make up: the public API of x/model.h and x/pic.h, and the interrupts of guest.h.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "vdev/host.h"
+
+#define PORT_8254    0x40u
+#define LINE_CASCADE 2u
+
+static struct vdev_instance *instance_of_conf(struct vdev_host *host, int index)
+{
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		if (vi->conf == &host->conf->vdevs[index])
+			return vi;
+	return NULL;
+}
+
+static const char *pic_name(const struct vdev_instance *pic)
+{
+	if (pic->conf->name.text)
+		return pic->conf->name.text;
+	return pic->type->conf.pic_name ? pic->type->conf.pic_name : pic->type->name;
+}
+
+static struct vdev_line *line_of(const guest_intr_t *gip)
+{
+	if (!gip->pic)
+		return NULL;
+	struct vdev_line *l = vdev_instance_of(gip->pic)->lines;
+
+	while (l && l->pin != (gip->param & GIPF_PIN_MASK))
+		l = l->next;
+	return l;
+}
+
+/* One more source of the line that intr names. */
+static int line_add(guest_intr_t *intr)
+{
+	struct vdev_instance *pic = vdev_instance_of(intr->pic);
+	struct vdev_line *l = line_of(intr);
+
+	if (!l) {
+		l = calloc(1, sizeof(*l));
+		if (!l)
+			return -ENOMEM;
+		l->pin = intr->param & GIPF_PIN_MASK;
+		l->next = pic->lines;
+		pic->lines = l;
+	}
+	intr->src_id = l->num_sources++;
+	return 0;
+}
+
+static int intr_keep(struct vdev_instance *vi, guest_intr_t *intr)
+{
+	guest_intr_t *more = realloc(vi->intrs, (vi->num_intrs + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	vi->intrs = more;
+	int rc = line_add(intr);
+
+	if (rc)
+		return rc;
+	more[vi->num_intrs++] = *intr;
+	vi->vdev.v_intr = more[0];
+	return 0;
+}
+
+static enum plan_intr_use intr_use(const struct vdev_instance *vi)
+{
+	unsigned flags = vi->type->info ? vi->type->info->flags : 0;
+
+	return flags & QVMX_VDEV_LINE_TAKES    ? PLAN_INTR_TAKES
+	       : flags & QVMX_VDEV_LINE_YIELDS ? PLAN_INTR_YIELDS
+					       : PLAN_INTR_ALONE;
+}
+
+/* `intr PIC:LINE`: the controller says whether that is a line of its. */
+static int intr_add(struct vdev_instance *vi, const struct conf_intr *ci)
+{
+	struct conf *conf = vi->host->conf;
+	struct vdev_instance *pic =
+		ci->pic_vdev < 0 ? NULL : instance_of_conf(vi->host, ci->pic_vdev);
+
+	if (!ci->has_line || !pic || !pic->vdev.v_factory->pic)
+		return 0; /* the local APIC, or the parser has said what is wrong */
+	guest_intr_t intr = { .pic = &pic->vdev };
+	const struct vdev_pic_functions *f = pic->vdev.v_factory->pic;
+	char line[16];
+
+	snprintf(line, sizeof(line), "%u", ci->line);
+	if (f->parse) {
+		const char *rest = f->parse(&intr, line);
+
+		if (!rest || *rest) {
+			conf_error(conf, &ci->pos, "%s has no line %u", pic->label, ci->line);
+			return 0;
+		}
+		intr.pic = &pic->vdev;
+	} else {
+		intr.param = ci->line & f->pnum_mask;
+	}
+	const struct plan_intr use = { .pic = pic_name(pic),
+				       .line = ci->line,
+				       .use = intr_use(vi),
+				       .owner = vi->label,
+				       .pos = ci->pos };
+	int rc = plan_intr_add(vi->host->plan, &use);
+
+	if (rc)
+		return rc == -ENOMEM ? rc : 0;
+	return intr_keep(vi, &intr);
+}
+
+int pic_intrs(struct vdev_instance *vi)
+{
+	for (unsigned i = 0; i < vi->conf->num_intrs; i++) {
+		int rc = intr_add(vi, &vi->conf->intrs[i]);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* The controller and pin of a line that the guest's tables number. */
+static struct vdev_instance *pic_of_gsi(const struct vdev_host *host, unsigned gsi,
+					unsigned *ret_pin)
+{
+	for (unsigned i = 0; i < host->machine.num_pics; i++) {
+		struct vdev_instance *pic = host->machine.pics[i];
+
+		if (gsi - (unsigned)pic->gsi_base < pic->num_pins) {
+			*ret_pin = gsi - (unsigned)pic->gsi_base;
+			return pic;
+		}
+	}
+	return NULL;
+}
+
+/* 0: *ret_intr is the line; -ENOENT: there is none; errors of plan_intr_add. */
+static int line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how,
+		      const char *owner, guest_intr_t *ret_intr)
+{
+	unsigned pin;
+	struct vdev_instance *pic = pic_of_gsi(host, gsi, &pin);
+
+	if (!pic)
+		return -ENOENT;
+	const struct plan_intr use = {
+		.pic = pic_name(pic), .line = pin, .use = how, .owner = owner
+	};
+	int rc = plan_intr_add(host->plan, &use);
+
+	if (!rc)
+		*ret_intr = (guest_intr_t){ .pic = &pic->vdev, .param = pin };
+	return rc;
+}
+
+bool vdev_host_line_claim(struct vdev_host *host, unsigned gsi, const char *owner,
+			  guest_intr_t *ret_intr)
+{
+	guest_intr_t intr;
+	unsigned pin;
+	const struct vdev_instance *pic = pic_of_gsi(host, gsi, &pin);
+
+	for (unsigned i = 0; pic && i < host->plan->num_intrs; i++)
+		if (host->plan->intrs[i].line == pin &&
+		    !strcmp(host->plan->intrs[i].pic, pic_name(pic)))
+			return false;
+	if (line_claim(host, gsi, PLAN_INTR_ALONE, owner, &intr) || line_add(&intr))
+		return false;
+	*ret_intr = intr;
+	return true;
+}
+
+/* The first reason counts. */
+static void machine_split(struct vdev_machine *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void machine_split(struct vdev_machine *m, const char *fmt, ...)
+{
+	va_list args;
+
+	if (m->engine.irqchip == ENGINE_IRQCHIP_SPLIT)
+		return;
+	m->engine.irqchip = ENGINE_IRQCHIP_SPLIT;
+	va_start(args, fmt);
+	vsnprintf(m->why, sizeof(m->why), fmt, args);
+	va_end(args);
+}
+
+/* Why KVM cannot be this chip, if so. */
+static void machine_look_at(struct vdev_machine *m, const struct vdev_instance *vi)
+{
+	unsigned long long at = vi->vdev.v_block.location;
+	const guest_intr_t *intr = &vi->vdev.v_intr;
+
+	if (vi->num_pins && vi->chip != QVMX_CHIP_IOAPIC)
+		machine_split(m, "%s is an interrupt controller that KVM does not have", vi->label);
+	if (vi->chip < 0)
+		return;
+	if (vi->conf->accel == CONF_ACCEL_OFF)
+		machine_split(m, "%s has `accel off`", vi->label);
+	if (vi->chip == QVMX_CHIP_IOAPIC && vi->gsi_base > 0)
+		machine_split(m, "%s is a second one, and KVM has one", vi->label);
+	if (vi->chip == QVMX_CHIP_IOAPIC && at != ADDRESS_IOAPIC)
+		machine_split(m, "%s lies at 0x%llx, and KVM's at 0x%llx", vi->label, at,
+			      ADDRESS_IOAPIC);
+	if (vi->chip == QVMX_CHIP_IOAPIC && vi->num_pins != ENGINE_KERNEL_PINS)
+		machine_split(m, "%s has %u pins, and KVM's has %u", vi->label, vi->num_pins,
+			      ENGINE_KERNEL_PINS);
+	if (vi->chip == QVMX_CHIP_8254 && at != PORT_8254)
+		machine_split(m, "%s lies at port 0x%llx, and KVM's at port 0x%x", vi->label, at,
+			      PORT_8254);
+	if (vi->chip == QVMX_CHIP_8254 && intr->pic && (intr->param & GIPF_PIN_MASK))
+		machine_split(m, "%s has the interrupt line %u, and KVM's has line 0", vi->label,
+			      intr->param & GIPF_PIN_MASK);
+	if (vi->chip == QVMX_CHIP_8254 && intr->pic && line_of(intr)->num_sources > 1)
+		machine_split(m, "%s shares its interrupt line, and KVM's cannot", vi->label);
+}
+
+/* The 8254's line is line 0 if the file does not say. */
+static int machine_timer_line(struct vdev_host *host, struct vdev_instance *vi)
+{
+	guest_intr_t intr;
+
+	if (vi->num_intrs)
+		return 0;
+	int rc = line_claim(host, 0, PLAN_INTR_YIELDS, vi->label, &intr);
+
+	return rc ? (rc == -ENOMEM ? rc : 0) : intr_keep(vi, &intr);
+}
+
+int pic_machine_pick(struct vdev_host *host)
+{
+	struct vdev_machine *m = &host->machine;
+	const struct vdev_instance *any = NULL, *ioapic = NULL;
+	int rc = 0;
+
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		if (vi->chip == QVMX_CHIP_IOAPIC && !ioapic)
+			ioapic = vi;
+		if ((vi->chip >= 0 || vi->num_pins) && !any)
+			any = vi;
+		if (vi->chip == QVMX_CHIP_8254 && !rc)
+			rc = machine_timer_line(host, vi);
+		m->engine.pit |= vi->chip == QVMX_CHIP_8254;
+	}
+	if (rc)
+		return rc;
+	if (!any) {
+		snprintf(m->why, sizeof(m->why), "there is no ioapic, 8259 or timer8254");
+		return 0;
+	}
+	m->engine.irqchip = ENGINE_IRQCHIP_KERNEL;
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		machine_look_at(m, vi);
+	if (!ioapic || !m->extint[0] || !m->extint[1])
+		machine_split(m, "KVM's chips come together, and there is no %s",
+			      !ioapic	      ? "vdev ioapic"
+			      : !m->extint[0] ? "vdev 8259 at port 0x20"
+					      : "vdev 8259 at port 0xa0");
+	if (m->engine.irqchip == ENGINE_IRQCHIP_KERNEL) {
+		snprintf(m->why, sizeof(m->why), "it is what the file asks for, and KVM has it");
+		for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+			vi->modelled = vi->chip >= 0;
+	}
+	return 0;
+}
+
+/* Lines 0 to 15 of the first ioapic are those of the 8259s, too. */
+static void isa_line(struct vdev_host *host, unsigned line, bool level)
+{
+	struct vdev_instance *vi = host->machine.extint[line / 8];
+
+	if (vi && line != LINE_CASCADE)
+		vi->extint->line(&vi->vdev, line % 8, level);
+}
+
+static int line_signal(void *opaque, unsigned pin, bool level)
+{
+	struct vdev_instance *pic = opaque;
+	const guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
+	unsigned gsi = (unsigned)pic->gsi_base + pin;
+	int rc = pic->vdev.v_factory->pic->signal(&intr, level ? GIS_ON : GIS_OFF);
+
+	if (!pic->modelled && pic->gsi_base >= 0 && gsi < VDEV_NUM_ISA_LINES)
+		isa_line(pic->host, gsi, level);
+	return -rc;
+}
+
+/* A controller on a line of another one hears of what the guest does to that line. */
+static void controller_notified(void *opaque, int what)
+{
+	struct vdev_instance *vi = opaque;
+
+	vi->vdev.v_factory->pic->notify(&vi->vdev.v_intr, (guest_intr_notifications_t)what);
+}
+
+int pic_attach(struct vdev_instance *vi)
+{
+	int rc = 0;
+
+	for (struct vdev_line *l = vi->lines; l && !rc; l = l->next) {
+		unsigned source;
+
+		rc = irq_line_create(vi->host->irq, line_signal, vi, l->pin, &l->line);
+		for (unsigned i = 0; !rc && i < l->num_sources; i++)
+			rc = irq_line_source_add(l->line, &source);
+	}
+	/* A controller stands before its users, so its lines are there. */
+	struct vdev_line *up = line_of(&vi->vdev.v_intr);
+
+	if (!rc && up && up->line && vi->vdev.v_factory->pic && vi->vdev.v_factory->pic->notify)
+		rc = irq_line_watch(up->line, controller_notified, vi);
+	return rc;
+}
+
+int vdev_host_extint(struct vdev_host *host)
+{
+	struct vdev_instance *master = host->machine.extint[0], *slave = host->machine.extint[1];
+	int vector = master ? master->extint->acknowledge(&master->vdev) : -1;
+
+	if (vector == QVMX_EXTINT_CASCADE && slave)
+		vector = slave->extint->acknowledge(&slave->vdev);
+	return vector;
+}
+
+void vdev_host_eoi(struct vdev_host *host, unsigned vector)
+{
+	for (unsigned i = 0; i < host->machine.num_pics; i++) {
+		struct vdev_instance *pic = host->machine.pics[i];
+
+		if (pic->eoi && !pic->modelled)
+			pic->eoi(&pic->vdev, vector);
+	}
+}
+
+errno_t guest_intr_signal(guest_intr_t *gip, guest_intr_state_t gis)
+{
+	struct vdev_line *l = line_of(gip);
+
+	if (!l || !l->line)
+		return EINVAL;
+	return -irq_line_set(l->line, gip->src_id, gis == GIS_ON);
+}
+
+void guest_pic_notify(const vdev_t *vdp, unsigned param, guest_intr_notifications_t gin)
+{
+	const guest_intr_t intr = { .pic = (vdev_t *)(uintptr_t)vdp, .param = param };
+	struct vdev_line *l = line_of(&intr);
+
+	if (l && l->line)
+		irq_line_notify(l->line, (int)gin);
+}
+
+void guest_intr_notify(const vdev_t *vdp, unsigned param, guest_intr_notifications_t gin)
+{
+	guest_pic_notify(vdp, param, gin);
+}
+
+unsigned guest_intr_num_pins(const guest_intr_t *gip)
+{
+	if (!gip->pic)
+		return 0;
+	const struct vdev_instance *pic = vdev_instance_of(gip->pic);
+
+	return pic->num_pins ? pic->num_pins : pic->vdev.v_factory->pic->pnum_mask + 1;
+}
+
+size_t guest_intr_string(const guest_intr_t *gip, char *buf, size_t len)
+{
+	if (!gip->pic)
+		return (size_t)snprintf(buf, len, "none");
+	const struct vdev_instance *pic = vdev_instance_of(gip->pic);
+	const struct vdev_pic_functions *f = pic->vdev.v_factory->pic;
+	char line[32];
+
+	if (f->string)
+		f->string(gip, line, sizeof(line));
+	else
+		snprintf(line, sizeof(line), "%u", gip->param & f->pnum_mask);
+	return (size_t)snprintf(buf, len, "%s:%s", pic_name(pic), line);
+}
+
+int qvmx_model_use(vdev_t *vdp, enum qvmx_chip chip)
+{
+	vdev_instance_of(vdp)->chip = (int)chip;
+	return EOK;
+}
+
+int qvmx_model_is_used(const vdev_t *vdp)
+{
+	return vdev_instance_of(vdp)->modelled;
+}
+
+int qvmx_model_line(const vdev_t *vdp, unsigned pin, int level)
+{
+	struct engine *e = vdev_instance_of(vdp)->host->engine;
+
+	return -e->ops->line_set(e, pin, level != 0);
+}
+
+int qvmx_pic_pins(vdev_t *vdp, unsigned num_pins, qvmx_eoi_func_t *eoi)
+{
+	struct vdev_instance *vi = vdev_instance_of(vdp);
+	struct vdev_machine *m = &vi->host->machine;
+
+	if (m->num_pics == VDEV_MAX_PICS)
+		return qvmx_refuse(vdp, "a VM has at most %d of them", VDEV_MAX_PICS);
+	if (!num_pins || num_pins > ENGINE_MAX_PINS - m->engine.num_pins)
+		return qvmx_refuse(vdp, "the controllers of a VM have 1 to %d pins together",
+				   ENGINE_MAX_PINS);
+	vi->num_pins = num_pins;
+	vi->gsi_base = (int)m->engine.num_pins;
+	vi->eoi = eoi;
+	m->engine.num_pins += num_pins;
+	m->pics[m->num_pics++] = vi;
+	return EOK;
+}
+
+int qvmx_pic_route(vdev_t *vdp, unsigned pin, uint64_t addr, unsigned data)
+{
+	struct vdev_instance *vi = vdev_instance_of(vdp);
+
+	if (pin >= vi->num_pins)
+		return EINVAL;
+	return -irq_pin_route(vi->host->irq, (uint32_t)vi->gsi_base + pin, addr, data);
+}
+
+int qvmx_extint_provide(vdev_t *vdp, unsigned first_line, const struct qvmx_extint_ops *ops)
+{
+	struct vdev_instance *vi = vdev_instance_of(vdp);
+	struct vdev_instance **slot = &vi->host->machine.extint[first_line != 0];
+
+	if (*slot)
+		return qvmx_refuse(vdp, "%s has these interrupt lines", (*slot)->label);
+	vi->extint = ops;
+	*slot = vi;
+	return EOK;
+}
+
+void qvmx_extint_output(vdev_t *vdp, int level)
+{
+	struct vdev_instance *vi = vdev_instance_of(vdp);
+	struct vdev_host *host = vi->host;
+	struct vdev_instance *master = host->machine.extint[0];
+
+	if (vi == master)
+		host->engine->ops->extint_set(host->engine, level != 0);
+	else if (master)
+		master->extint->line(&master->vdev, LINE_CASCADE, level);
+}
+
+int qvmx_intr_get(const vdev_t *vdp, unsigned n, guest_intr_t *ret_intr)
+{
+	const struct vdev_instance *vi = vdev_instance_of(vdp);
+
+	if (n >= vi->num_intrs)
+		return EINVAL;
+	*ret_intr = vi->intrs[n];
+	return EOK;
+}
+
+int qvmx_intr_own(guest_intr_t *gip, int on)
+{
+	struct vdev_line *l = line_of(gip);
+
+	if (!l || !l->line)
+		return EINVAL;
+	return -irq_line_own(l->line, gip->src_id, on != 0);
+}
+
+int qvmx_intr_gsi(const guest_intr_t *gip)
+{
+	if (!gip->pic || vdev_instance_of(gip->pic)->gsi_base < 0)
+		return -1;
+	return vdev_instance_of(gip->pic)->gsi_base + (int)(gip->param & GIPF_PIN_MASK);
+}
