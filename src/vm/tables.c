@@ -52,8 +52,8 @@ static int table_take(struct vm *vm, const struct conf_load *load)
 {
 	struct acpi_extra *extra = &vm->acpi_extra[vm->num_acpi_extra];
 	const char *why = NULL;
-	uint8_t *data;
-	size_t len;
+	uint8_t *data = NULL;
+	size_t len = 0;
 	int rc = table_read(load->path.text, &data, &len);
 
 	if (rc == -ENOMEM)
