@@ -31,6 +31,10 @@ test: packages
 soak: all
 	@$(PYTHON) tests/soak
 
+# qvm beside Debian's QEMU: writes the figures of SPECIFICATION.md. `bench/run --help` has shorter ways.
+bench: all
+	@$(PYTHON) bench/run
+
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD)
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
@@ -41,4 +45,4 @@ format:
 clean:
 	rm -rf build build-asan build-tsan
 
-.PHONY: all packages demo shell test soak install format clean
+.PHONY: all packages demo shell test soak bench install format clean

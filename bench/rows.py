@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the measurements mean: each row is a quantity of qvm, compared with others by the ratios of pairs.
+
+A pair is two machines in one round, that is alternately on one board boot. Of the ratios of all pairs the median and the
+range are given; a range that holds 1 says that the two cannot be told apart. Where there are two peers the better one of
+each round is the other half of the pair: `best`.
+"""
+import dataclasses
+import statistics
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """number: as in the targets. group, key: what is read. unit, digits: how it is written. up: more is better.
+    peers: whom qvm is divided by. limit: (kind, number): `value` at most (at least, if up) that, or `ratio`, to the
+    first peer."""
+    number: str
+    what: str
+    group: str
+    key: str
+    unit: str = ""
+    digits: int = 0
+    up: bool = False
+    peers: tuple = ()
+    limit: tuple = None
+
+
+BOOT, PVH, NET = ("microvm", "q35"), ("microvm+pvh", "q35+pvh"), ("q35", "microvm")
+ROWS = (
+    Row("T1", "exits to init", "boot", "exits", peers=BOOT, limit=("ratio", 1.05)),
+    Row("T2", "of them to user space", "boot", "user", peers=BOOT, limit=("value", 1000)),
+    Row("T3", "nested page faults to init", "boot", "npf", peers=BOOT, limit=("value", 450)),
+    Row("T4", "exec to the first entry of the guest", "boot", "first", "ms", peers=BOOT),
+    Row("T5", "exec to init", "boot", "init", "s", 2, peers=BOOT, limit=("ratio", 0.85)),
+    Row("T5", "the same, QEMU starting an ELF kernel by PVH", "pvh", "init", "s", 2, peers=PVH),
+    Row("T6", "init done to process gone", "boot", "end", "ms", peers=BOOT),
+    Row("T7", "private memory with disk, network, console", "devices", "private", "kB", peers=NET, limit=("value", 1500)),
+    Row("T9", "disk: exits to user space per 4k read", "devices", "disk_user", "", 3, peers=NET, limit=("value", 0.01)),
+    Row("T10", "disk: exits per 4k read, one under way", "devices", "disk_exits", "", 2, peers=NET, limit=("ratio", 1.05)),
+    Row("T11", "disk: 4k reads, one under way", "devices", "disk_read_1", "/s", up=True, peers=("best",), limit=("ratio", 1.0)),
+    Row("T11", "disk: 4k writes, one under way", "devices", "disk_write_1", "/s", up=True, peers=("best",), limit=("ratio", 1.0)),
+    Row("T11", "disk: 4k reads, 32 under way", "devices", "disk_read_32", "/s", up=True, peers=("best",), limit=("ratio", 1.0)),
+    Row("T11", "disk: sequential reads of 128k, 4 under way", "devices", "disk_stream", "MB/s", 1, True, ("best",), ("ratio", 1.0)),
+    Row("T13", "network: exits to user space per byte there and back", "devices", "net_user", "", 3, peers=NET,
+        limit=("value", 0.01)),
+    Row("T13", "network: exits per byte there and back", "devices", "net_exits", "", 2, peers=NET, limit=("ratio", 1.0)),
+    Row("T13", "network: bytes there and back", "devices", "net_ping", "/s", up=True, peers=("best",)),
+    Row("T14", "network: TCP from the guest", "devices", "net_send", "MB/s", 1, True, ("best",), ("ratio", 1.0)),
+    Row("T14", "network: TCP to the guest", "devices", "net_receive", "MB/s", 1, True, ("best",), ("ratio", 1.0)),
+    Row("T15", "console: output", "devices", "console", "MB/s", 2, True, ("best",), ("ratio", 1.0)),
+    Row("T15", "console: bytes of them lost", "devices", "console_lost", peers=NET, limit=("value", 0)),
+    Row("T16", "a port's read answered by the VMM", "pio", "pio", "us", 1, peers=("bare", "microvm", "q35")),
+    Row("T16", "of that above a bare KVM loop", "pio", "above", "us", 1, peers=("microvm", "q35"), limit=("value", 10)),
+)
+
+
+@dataclasses.dataclass
+class Ratio:
+    peer: str
+    values: list
+
+    @property
+    def median(self):
+        return statistics.median(self.values)
+
+    @property
+    def unclear(self):
+        return min(self.values) <= 1 <= max(self.values)
+
+    def __str__(self):
+        return f"{self.median:.2f} ({min(self.values):.2f}-{max(self.values):.2f})" + (", not distinguishable" if self.unclear else "")
+
+
+@dataclasses.dataclass
+class Result:
+    row: Row
+    values: dict  # machine: its numbers, one a round
+    ratios: list
+    met: bool = None  # None: no target
+
+    def text(self, machine):
+        values = self.values.get(machine)
+        if not values:
+            return ""
+        number = f"{statistics.median(values):,.{self.row.digits}f}"
+        if max(values) > min(values):
+            number += f" ({min(values):,.{self.row.digits}f}-{max(values):,.{self.row.digits}f})"
+        return number + (f" {self.row.unit}" if self.row.unit else "")
+
+
+def _above(round_):
+    """What a machine adds to a bare loop's exit."""
+    return {machine: {**values, "above": values["pio"] - round_["bare"]["pio"]} for machine, values in round_.items()
+            if machine != "bare"}
+
+
+def _best(row, round_):
+    values = [values[row.key] for machine, values in round_.items() if machine != "qvm"]
+    return max(values) if row.up else min(values)
+
+
+def _met(row, values, ratios):
+    if not row.limit:
+        return None
+    kind, limit = row.limit
+    figure = statistics.median(values["qvm"]) if kind == "value" else ratios[0].median if ratios else None
+    if figure is None:
+        return None
+    return figure >= limit if row.up else figure <= limit
+
+
+def evaluate(rounds):
+    """rounds: {group: [{machine: {key: number}}]}. One Result for each row that was measured."""
+    results = []
+    for row in ROWS:
+        mine = [_above(r) if row.key == "above" else r for r in rounds.get(row.group, ())]
+        if not mine:
+            continue
+        values = {machine: [r[machine][row.key] for r in mine] for machine in mine[0]}
+        ratios = []
+        for peer in row.peers:
+            others = [_best(row, r) if peer == "best" else r[peer][row.key] for r in mine]
+            if all(other > 0 for other in others):
+                ratios.append(Ratio(peer, [r["qvm"][row.key] / other for r, other in zip(mine, others)]))
+        results.append(Result(row, values, ratios, _met(row, values, ratios)))
+    return results
