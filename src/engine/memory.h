@@ -16,7 +16,7 @@
 
 struct engine;
 
-enum { MEMORY_MAX_REGIONS = 64 };
+enum { MEMORY_MAX_REGIONS = 256 };
 
 /* Guest-physical memory ends here at the latest: what a process can reserve of its own address
  * space. */

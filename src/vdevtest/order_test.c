@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order in which the vdevs of a VM come to life and end, written down by the vdevs themselves. */
+/* The order in which the vdevs of a VM come to life and end, written down by the vdevs themselves.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

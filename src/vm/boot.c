@@ -17,7 +17,7 @@
 #include "boot/x86_64/reset_stub.h"
 #include "vm/vm.h"
 
-enum { MAX_RANGES = 128, TABLES_ELSEWHERE_LEN = 0x10000 };
+enum { MAX_RANGES = 640, TABLES_ELSEWHERE_LEN = 0x10000 };
 
 /* The guest's memory as it is told of it, sorted. */
 struct ranges {
