@@ -83,10 +83,16 @@ struct engine_machine {
 			      GSIs */
 };
 
-/* State of the boot vCPU: 64-bit flat with paging, or 16-bit real mode at cs_base:0. */
+enum engine_mode {
+	ENGINE_MODE_REAL,      /* 16-bit; cs_base:rip, the other segments at 0 */
+	ENGINE_MODE_PROTECTED, /* 32-bit, flat, no paging */
+	ENGINE_MODE_LONG,      /* 64-bit, flat, paging by cr3 */
+};
+
+/* State of the boot vCPU. Interrupts are off; registers that are not here are 0. */
 struct engine_boot {
-	bool long_mode;
-	uint64_t rip, rsp, rsi, cr3;
+	enum engine_mode mode;
+	uint64_t rip, rsp, rax, rbx, rsi, cr3;
 	uint64_t gdt_base;
 	uint16_t gdt_limit, code_selector, data_selector;
 	uint64_t cs_base; /* real mode */

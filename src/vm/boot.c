@@ -12,12 +12,23 @@
 
 #include "address.h"
 #include "boot/acpi.h"
+#include "boot/elf_file.h"
 #include "boot/raw.h"
 #include "boot/x86_64/linux.h"
+#include "boot/x86_64/multiboot.h"
+#include "boot/x86_64/protected.h"
 #include "boot/x86_64/reset_stub.h"
 #include "vm/vm.h"
 
 enum { MAX_RANGES = 640, TABLES_ELSEWHERE_LEN = 0x10000 };
+
+/* A processor starts here after a reset: the last 16 bytes below 4 GiB. */
+#define RESET_CS_BASE 0xffff0000u
+#define RESET_IP      0xfff0u
+#define RESET_END     (UINT64_C(1) << 32)
+
+/* Kernels find an initrd below this at the latest. */
+#define INITRD_END 0x80000000u
 
 /* The guest's memory as it is told of it, sorted. */
 struct ranges {
@@ -36,8 +47,11 @@ struct placed {
 struct loader {
 	struct vm *vm;
 	struct ranges ranges;
-	struct placed placed[VM_MAX_LOADS + 1];
+	struct placed placed[VM_MAX_LOADS + BOOT_MAX_SEGMENTS + 1];
 	size_t num_placed;
+	uint64_t rsdp; /* 0: no tables */
+	const struct conf_load *initrds[BOOT_MAX_MODULES];
+	unsigned num_initrds;
 };
 
 static void range_add(struct ranges *r, uint64_t start, uint64_t end, enum boot_range_type type)
@@ -374,6 +388,16 @@ static int load_failed(struct vm *vm, const struct conf_load *load, const char *
 	return rc;
 }
 
+/* What is at a given address must not be lost, so look before reading the file. */
+static int place_load(struct loader *ld, const struct conf_load *load)
+{
+	uint64_t size = load_size(load);
+
+	if (!load->has_addr || !size || load->addr + size <= load->addr)
+		return 0;
+	return place(ld, load->addr, load->addr + size, load->path.text, &load->path.pos);
+}
+
 /* A raw file. It may go into ROM too, so the memory behind its address counts as free whatever the
  * guest is told. */
 static int load_raw(struct loader *ld, const struct conf_load *load, int fd, struct raw_entry *ret)
@@ -388,12 +412,8 @@ static int load_raw(struct loader *ld, const struct conf_load *load, int fd, str
 		range_add(&whole, vm->mem->regions[i].gpa,
 			  vm->mem->regions[i].gpa + vm->mem->regions[i].len, BOOT_RANGE_RAM);
 	mem.num_ranges = load->has_addr ? whole.num : r->num;
-	int rc = 0;
+	int rc = place_load(ld, load);
 
-	/* What lies there already must not be lost, so look before reading the file. */
-	if (load->has_addr && load_size(load) && load->addr + load_size(load) > load->addr)
-		rc = place(ld, load->addr, load->addr + load_size(load), load->path.text,
-			   &load->path.pos);
 	if (rc)
 		return rc;
 	rc = raw_load(fd, &mem, load->has_addr ? load->addr : RAW_ANYWHERE, ret, &why);
@@ -405,82 +425,257 @@ static int load_raw(struct loader *ld, const struct conf_load *load, int fd, str
 	return 0;
 }
 
-static bool load_is_linux(int fd, const char **ret_why)
+static struct engine_boot boot_from_linux(const struct linux_entry *entry)
 {
-	uint8_t head[LINUX_HEAD_LEN];
-	ssize_t n = pread(fd, head, sizeof(head), 0);
-
-	return n > 0 && linux_probe(head, (size_t)n, ret_why) == 0;
+	return (struct engine_boot){
+		.mode = entry->cr3 ? ENGINE_MODE_LONG : ENGINE_MODE_PROTECTED,
+		.rip = entry->rip,
+		.rsp = entry->rsp,
+		.rsi = entry->rsi,
+		.cr3 = entry->cr3,
+		.gdt_base = entry->gdt_base,
+		.gdt_limit = entry->gdt_limit,
+		.code_selector = entry->code_selector,
+		.data_selector = entry->data_selector,
+	};
 }
 
-static int load_linux(struct vm *vm, const struct conf_load *load, int fd,
-		      const struct conf_load *initrd, const struct ranges *r, uint64_t rsdp,
+static struct engine_boot boot_from_protected(const struct protected_entry *entry)
+{
+	return (struct engine_boot){
+		.mode = ENGINE_MODE_PROTECTED,
+		.rip = entry->rip,
+		.rsp = entry->rsp,
+		.rax = entry->rax,
+		.rbx = entry->rbx,
+		.gdt_base = entry->gdt_base,
+		.gdt_limit = entry->gdt_limit,
+		.code_selector = entry->code_selector,
+		.data_selector = entry->data_selector,
+	};
+}
+
+/* Firmware reaches up to 4 GiB and is started as a processor starts after a reset. */
+static struct engine_boot boot_from_raw(const struct raw_entry *raw)
+{
+	if (raw->gpa + raw->len == RESET_END && raw->len >= RESET_END - RESET_CS_BASE - RESET_IP)
+		return (struct engine_boot){ .mode = ENGINE_MODE_REAL,
+					     .cs_base = RESET_CS_BASE,
+					     .rip = RESET_IP };
+	return (struct engine_boot){ .mode = ENGINE_MODE_REAL, .cs_base = raw->gpa };
+}
+
+static int load_linux(struct loader *ld, const struct conf_load *load, int fd,
 		      struct engine_boot *ret_boot)
 {
+	struct vm *vm = ld->vm;
+	const struct conf_load *initrd = ld->num_initrds ? ld->initrds[0] : NULL;
 	struct linux_boot in = {
-		.memory = boot_memory_of(vm, r),
+		.memory = boot_memory_of(vm, &ld->ranges),
 		.kernel_fd = fd,
-		.initrd_fd = initrd ? load_open(vm, initrd) : -1,
+		.initrd_fd = -1,
 		.cmdline = vm->conf->cmdline.text ? vm->conf->cmdline.text : "",
-		.rsdp_gpa = rsdp,
+		.rsdp_gpa = ld->rsdp,
 	};
 	struct linux_entry entry;
 	const char *why = NULL;
+	int rc = initrd ? place_load(ld, initrd) : 0;
 
-	if (initrd && in.initrd_fd < 0)
-		return -ENOENT;
-	if (!rsdp)
+	if (rc)
+		return rc;
+	if (!ld->rsdp)
 		return load_failed(vm, load, "the guest's memory is too small for the ACPI tables",
 				   -ENOSPC);
-	int rc = linux_load(&in, &entry, &why);
-
+	if (initrd) {
+		in.has_initrd_gpa = initrd->has_addr;
+		in.initrd_gpa = initrd->addr;
+		in.initrd_fd = load_open(vm, initrd);
+		if (in.initrd_fd < 0)
+			return -ENOENT;
+	}
+	rc = linux_load(&in, &entry, &why);
 	if (in.initrd_fd >= 0)
 		close(in.initrd_fd);
 	if (rc)
 		return load_failed(vm, load, why, rc);
-	*ret_boot = (struct engine_boot){
-		.long_mode = true,
-		.rip = entry.rip,
-		.rsp = entry.rsp,
-		.rsi = entry.rsi,
-		.cr3 = entry.cr3,
-		.gdt_base = entry.gdt_base,
-		.gdt_limit = entry.gdt_limit,
-		.code_selector = entry.code_selector,
-		.data_selector = entry.data_selector,
-	};
+	*ret_boot = boot_from_linux(&entry);
+	return 0;
+}
+
+/* The files of the `initrd load` lines beside an image. */
+static int load_modules(struct loader *ld, const struct boot_image *image,
+			struct boot_module *modules)
+{
+	struct vm *vm = ld->vm;
+	struct boot_memory mem = boot_memory_of(vm, &ld->ranges);
+	int rc = 0;
+
+	/* Those with an address first, so that the others are put beside them. */
+	for (unsigned i = 0; i < 2 * ld->num_initrds && !rc; i++) {
+		unsigned n = i % ld->num_initrds;
+		const struct conf_load *l = ld->initrds[n];
+		const char *why = NULL;
+
+		if (l->has_addr != (i < ld->num_initrds))
+			continue;
+		int fd = load_open(vm, l);
+
+		if (fd < 0)
+			return -ENOENT;
+		rc = place_load(ld, l);
+		if (!rc) {
+			rc = boot_module_load(fd, &mem, l->has_addr ? l->addr : BOOT_ANYWHERE,
+					      INITRD_END, image, modules, ld->num_initrds,
+					      &modules[n], &why);
+			if (rc)
+				load_failed(vm, l, why, rc);
+		}
+		close(fd);
+	}
+	return rc;
+}
+
+/* An ELF or multiboot file whose headers are read. */
+static int load_image(struct loader *ld, const struct conf_load *load, int fd,
+		      const struct boot_image *image, bool multiboot, struct engine_boot *ret_boot)
+{
+	struct vm *vm = ld->vm;
+	struct boot_module modules[BOOT_MAX_MODULES] = { { 0 } };
+	const char *cmdline = vm->conf->cmdline.text ? vm->conf->cmdline.text : "";
+	struct boot_memory mem = boot_memory_of(vm, &ld->ranges);
+	const char *why = NULL;
+	int rc = 0;
+
+	for (unsigned i = 0; i < image->num_segments && !rc; i++) {
+		const struct boot_segment *s = &image->segments[i];
+
+		rc = place(ld, s->gpa, s->gpa + s->mem_len, load->path.text, &load->path.pos);
+	}
+	if (rc)
+		return rc;
+	rc = boot_image_load(fd, image, &mem, &why);
+	if (rc)
+		return load_failed(vm, load, why, rc);
+	rc = load_modules(ld, image, modules);
+	if (rc)
+		return rc;
+	if (!image->has_pvh && !multiboot) {
+		struct linux_boot in = { .memory = mem, .cmdline = cmdline, .rsdp_gpa = ld->rsdp };
+		struct linux_entry entry;
+
+		rc = linux_start(&in, image, &modules[0], &entry, &why);
+		if (rc)
+			return load_failed(vm, load, why, rc);
+		*ret_boot = boot_from_linux(&entry);
+		return 0;
+	}
+	struct protected_boot in = { .memory = mem,
+				     .image = image,
+				     .modules = modules,
+				     .num_modules = ld->num_initrds,
+				     .cmdline = cmdline,
+				     .rsdp_gpa = ld->rsdp };
+	struct protected_entry entry;
+
+	rc = image->has_pvh ? pvh_start(&in, &entry, &why) : multiboot_start(&in, &entry, &why);
+	if (rc)
+		return load_failed(vm, load, why, rc);
+	*ret_boot = boot_from_protected(&entry);
+	return 0;
+}
+
+/* What the guest's file is, by its content. */
+enum guest_kind { GUEST_RAW, GUEST_LINUX, GUEST_ELF, GUEST_MULTIBOOT };
+
+static const char *const guest_kinds[] = {
+	[GUEST_RAW] = "raw code",
+	[GUEST_LINUX] = "a Linux kernel",
+	[GUEST_ELF] = "an ELF program",
+	[GUEST_MULTIBOOT] = "a multiboot kernel",
+};
+
+/* *ret_image is read for ELF and multiboot. A PVH note counts more than a multiboot header. */
+static int guest_kind_of(int fd, enum guest_kind *ret_kind, struct boot_image *ret_image,
+			 const char **ret_why)
+{
+	uint8_t head[MULTIBOOT_SEARCH_LEN];
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+	size_t len = n > 0 ? (size_t)n : 0;
+	const char *no_linux = NULL;
+
+	*ret_kind = GUEST_RAW;
+	*ret_image = (struct boot_image){ .num_segments = 0 };
+	if (linux_probe(head, len, &no_linux) == 0) {
+		*ret_kind = GUEST_LINUX;
+		return 0;
+	}
+	if (elf_probe(head, len)) {
+		int rc = elf_read(fd, ret_image, ret_why);
+
+		*ret_kind = GUEST_ELF;
+		if (rc || ret_image->has_pvh)
+			return rc;
+	}
+	if (!multiboot_probe(head, len))
+		return 0;
+	*ret_kind = GUEST_MULTIBOOT;
+	return multiboot_read(fd, ret_image, ret_why);
+}
+
+static int check_initrds(struct loader *ld, const struct conf_load *guest, enum guest_kind kind,
+			 bool takes_several)
+{
+	struct conf *conf = ld->vm->conf;
+
+	if (ld->num_initrds && kind == GUEST_RAW) {
+		conf_error(
+			conf, &ld->initrds[0]->pos,
+			"'%s' is raw code (no Linux kernel, ELF program or multiboot kernel): it "
+			"takes no initrd",
+			guest->path.text);
+		return -EINVAL;
+	}
+	if (ld->num_initrds > 1 && !takes_several) {
+		conf_error(conf, &ld->initrds[1]->pos, "'%s' is %s: it takes one initrd",
+			   guest->path.text, guest_kinds[kind]);
+		conf_note(conf, &ld->initrds[0]->pos, "this is the first one");
+		return -EINVAL;
+	}
 	return 0;
 }
 
 /* The first file that is no initrd and no data is the guest; the others are data. */
 static int load_guest(struct loader *ld, const struct conf_load *guest,
-		      const struct conf_load *initrd, uint64_t rsdp, struct engine_boot *ret_boot)
+		      struct engine_boot *ret_boot)
 {
 	struct vm *vm = ld->vm;
 	const char *why = NULL;
+	struct boot_image image;
+	enum guest_kind kind;
+	struct raw_entry raw;
 	int fd = load_open(vm, guest), rc;
 
 	if (fd < 0)
 		return -ENOENT;
-	if (load_is_linux(fd, &why)) {
-		if (guest->has_addr) {
-			conf_error(vm->conf, &guest->addr_pos,
-				   "a Linux kernel chooses its own place");
-			rc = -EINVAL;
-		} else {
-			rc = load_linux(vm, guest, fd, initrd, &ld->ranges, rsdp, ret_boot);
-		}
-	} else if (initrd) {
-		conf_error(vm->conf, &initrd->pos,
-			   "'%s' is no Linux kernel (%s): it takes no initrd", guest->path.text,
-			   why);
+	rc = guest_kind_of(fd, &kind, &image, &why);
+	if (rc) {
+		load_failed(vm, guest, why, rc);
+	} else if (kind != GUEST_RAW && guest->has_addr) {
+		conf_error(vm->conf, &guest->addr_pos,
+			   "'%s' is %s, which goes to a place of its own", guest->path.text,
+			   guest_kinds[kind]);
 		rc = -EINVAL;
 	} else {
-		struct raw_entry raw;
-
+		rc = check_initrds(ld, guest, kind, image.has_pvh || kind == GUEST_MULTIBOOT);
+	}
+	if (!rc && kind == GUEST_RAW) {
 		rc = load_raw(ld, guest, fd, &raw);
 		if (!rc)
-			*ret_boot = (struct engine_boot){ .cs_base = raw.gpa };
+			*ret_boot = boot_from_raw(&raw);
+	} else if (!rc && kind == GUEST_LINUX) {
+		rc = load_linux(ld, guest, fd, ret_boot);
+	} else if (!rc) {
+		rc = load_image(ld, guest, fd, &image, kind == GUEST_MULTIBOOT, ret_boot);
 	}
 	close(fd);
 	return rc;
@@ -488,12 +683,11 @@ static int load_guest(struct loader *ld, const struct conf_load *guest,
 
 int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 {
-	const struct conf_load *guest = NULL, *initrd = NULL;
+	const struct conf_load *guest = NULL;
 	struct loader ld = { .vm = vm };
-	uint64_t rsdp = 0;
 
 	ranges_from_plan(vm, &ld.ranges);
-	int rc = tables_load(&ld, &rsdp);
+	int rc = tables_load(&ld, &ld.rsdp);
 
 	for (unsigned i = 0; i < vm->conf->num_loads && !rc; i++) {
 		const struct conf_load *l = &vm->conf->loads[i];
@@ -501,7 +695,12 @@ int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 		if (l->blob == CONF_BLOB_ACPI)
 			continue;
 		if (l->blob == CONF_BLOB_INITRD) {
-			initrd = l;
+			if (ld.num_initrds == BOOT_MAX_MODULES) {
+				conf_error(vm->conf, &l->pos, "a VM has at most %u initrds",
+					   BOOT_MAX_MODULES);
+				return -E2BIG;
+			}
+			ld.initrds[ld.num_initrds++] = l;
 		} else if (!guest && l->blob != CONF_BLOB_DATA) {
 			guest = l;
 		} else {
@@ -525,5 +724,5 @@ int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 			   MAX_RANGES);
 		return -E2BIG;
 	}
-	return load_guest(&ld, guest, initrd, rsdp, ret_boot);
+	return load_guest(&ld, guest, ret_boot);
 }

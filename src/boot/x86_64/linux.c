@@ -9,6 +9,7 @@
 
 #define PAGE_LEN	4096u
 #define SECTOR_LEN	512u
+#define PARAGRAPH_LEN	16u
 #define HEADER_OFFSET	0x1f1u
 #define HEADER_END	0x290u /* what struct boot_params leaves for a header of any version */
 #define ENTRY_64	0x200u /* from the start of the protected-mode part */
@@ -22,6 +23,7 @@
 #define GDT_CODE	2u /* the kernel wants its flat segments at 0x10 and 0x18 */
 #define GDT_DATA	3u
 #define GDT_FLAT_CODE64 0x00af9b000000ffffull
+#define GDT_FLAT_CODE32 0x00cf9b000000ffffull
 #define GDT_FLAT_DATA	0x00cf93000000ffffull
 
 #define PTE_TABLE	0x03ull /* present, writable */
@@ -41,6 +43,7 @@ struct kernel_file {
 	uint64_t payload_offset; /* of the protected-mode part in the file */
 	uint64_t payload_len;
 	uint64_t window_len; /* bytes of RAM from the load address that the kernel claims */
+	bool is_32;	     /* an ELF program for 32-bit mode */
 };
 
 static int linux_fail(int error, const char *why, const char **ret_why)
@@ -83,7 +86,7 @@ static int parse_header(const uint8_t *head, size_t len, struct kernel_file *ret
 	k.raw_header_len = MIN(end, (size_t)HEADER_END) - HEADER_OFFSET;
 	memcpy(k.raw_header, head + HEADER_OFFSET, k.raw_header_len);
 	k.payload_offset = ((hdr->setup_sects ? hdr->setup_sects : 4u) + 1u) * (uint64_t)SECTOR_LEN;
-	k.payload_len = hdr->syssize * 16ull;
+	k.payload_len = hdr->syssize * (uint64_t)PARAGRAPH_LEN;
 	if (k.payload_len <= ENTRY_64)
 		return linux_fail(-ENOEXEC, "it holds no code for its 64-bit entry", ret_why);
 	k.window_len = align_up(MAX((uint64_t)hdr->init_size, k.payload_len), PAGE_LEN);
@@ -116,6 +119,10 @@ static int read_header(int fd, struct kernel_file *ret, const char **ret_why)
 	r = parse_header(head, len, &k, ret_why);
 	if (r < 0)
 		return r;
+	/* The header counts in units of 16 bytes; Memtest86+ does not fill up the last one. */
+	if (k.payload_offset < size && k.payload_len > size - k.payload_offset &&
+	    k.payload_len - (size - k.payload_offset) < PARAGRAPH_LEN)
+		k.payload_len = size - k.payload_offset;
 	/* More than that is fine: signatures are appended. */
 	if (!range_inside(k.payload_offset, k.payload_len, 0, size))
 		return linux_fail(-ENOEXEC,
@@ -186,9 +193,20 @@ static int load_initrd(const struct linux_boot *in, const struct kernel_file *k,
 	if (!size)
 		return 0;
 	len = align_up(size, PAGE_LEN);
-	if (boot_memory_find_high(&in->memory, len, PAGE_LEN, kernel_end, end, &gpa) < 0 &&
-	    boot_memory_find_high(&in->memory, len, PAGE_LEN, KERNEL_MIN,
-				  MIN(end, entry->kernel_gpa), &gpa) < 0)
+	if (in->has_initrd_gpa) {
+		gpa = in->initrd_gpa;
+		len = size;
+		if (!range_inside(gpa, len, 0, end))
+			return linux_fail(-EFBIG, "the kernel wants its initrd at a lower address",
+					  ret_why);
+		if (range_overlaps(gpa, len, entry->kernel_gpa, entry->kernel_len))
+			return linux_fail(-EEXIST,
+					  "its initrd would lie over the kernel, which needs room "
+					  "to unpack itself",
+					  ret_why);
+	} else if (boot_memory_find_high(&in->memory, len, PAGE_LEN, kernel_end, end, &gpa) < 0 &&
+		   boot_memory_find_high(&in->memory, len, PAGE_LEN, KERNEL_MIN,
+					 MIN(end, entry->kernel_gpa), &gpa) < 0)
 		return linux_fail(-EFBIG,
 				  "the VM has too little RAM for kernel and initrd together",
 				  ret_why);
@@ -237,12 +255,12 @@ static void write_page_tables(uint8_t *low, bool use_gib_pages)
 		put_u64(pd, i, i * (GIB / PTE_PER_PAGE) | PTE_LARGE);
 }
 
-static void write_gdt(uint8_t *low)
+static void write_gdt(uint8_t *low, uint64_t code)
 {
 	uint8_t *gdt = low_at(low, LINUX_GDT);
 
 	memset(gdt, 0, GDT_NUM * sizeof(uint64_t));
-	put_u64(gdt, GDT_CODE, GDT_FLAT_CODE64);
+	put_u64(gdt, GDT_CODE, code);
 	put_u64(gdt, GDT_DATA, GDT_FLAT_DATA);
 }
 
@@ -287,9 +305,8 @@ static int write_low_memory(const struct linux_boot *in, const struct kernel_fil
 	memcpy(low_at(low, LINUX_CMDLINE), in->cmdline, text_len + 1);
 	write_zero_page(low, in, k, entry);
 	write_page_tables(low, in->use_gib_pages);
-	write_gdt(low);
+	write_gdt(low, k->is_32 ? GDT_FLAT_CODE32 : GDT_FLAT_CODE64);
 
-	entry->rip = entry->kernel_gpa + ENTRY_64;
 	entry->rsi = LINUX_ZERO_PAGE;
 	entry->rsp = LINUX_STACK + PAGE_LEN - 16;
 	entry->cr3 = LINUX_PML4;
@@ -319,9 +336,48 @@ int linux_load(const struct linux_boot *in, struct linux_entry *ret, const char 
 	r = load_initrd(in, &k, &entry, ret_why);
 	if (r < 0)
 		return r;
+	entry.rip = entry.kernel_gpa + ENTRY_64;
 	r = write_low_memory(in, &k, &entry, ret_why);
 	if (r < 0)
 		return r;
+	*ret = entry;
+	return 0;
+}
+
+int linux_start(const struct linux_boot *in, const struct boot_image *image,
+		const struct boot_module *initrd, struct linux_entry *ret, const char **ret_why)
+{
+	struct kernel_file k = {
+		.hdr = { .boot_flag = BOOT_FLAG,
+			 .header = HEADER_MAGIC,
+			 .version = VERSION_MIN,
+			 .loadflags = LOADED_HIGH,
+			 .cmdline_size = LINUX_LOW_END - LINUX_CMDLINE - 1 },
+		.raw_header_len = sizeof(k.hdr),
+		.is_32 = !image->is_64,
+	};
+	struct linux_entry entry = { .rip = image->entry,
+				     .initrd_gpa = initrd->gpa,
+				     .initrd_len = initrd->len };
+	int r;
+
+	static_assert(sizeof(k.hdr) <= sizeof(k.raw_header), "the header is longer than its place");
+	if (boot_memory_check(&in->memory) < 0)
+		return linux_fail(-EINVAL, "the memory ranges overlap or are not sorted", ret_why);
+	if (in->memory.num_ranges > E820_MAX_ENTRIES_ZEROPAGE)
+		return linux_fail(-EINVAL, "the VM has more than 128 memory ranges", ret_why);
+	if (image->entry >= LINUX_MAPPED_LEN)
+		return linux_fail(-ENOEXEC, "its entry lies above 4 GiB", ret_why);
+	if (boot_image_overlaps(image, LINUX_GDT, LINUX_LOW_END - LINUX_GDT))
+		return linux_fail(-EEXIST,
+				  "it lies over 0x500 to 0x30000, where the boot data goes",
+				  ret_why);
+	memcpy(k.raw_header, &k.hdr, sizeof(k.hdr));
+	r = write_low_memory(in, &k, &entry, ret_why);
+	if (r < 0)
+		return r;
+	if (k.is_32)
+		entry.cr3 = 0;
 	*ret = entry;
 	return 0;
 }

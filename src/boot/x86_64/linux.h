@@ -12,7 +12,7 @@
 #ifndef BOOT_X86_64_LINUX_H
 #define BOOT_X86_64_LINUX_H
 
-#include "boot/memory.h"
+#include "boot/image.h"
 
 #include <stdbool.h>
 
@@ -44,6 +44,8 @@ struct linux_boot {
 		memory;	     /* the list goes to the guest as its e820 map, at most 128 entries */
 	int kernel_fd;	     /* a regular file */
 	int initrd_fd;	     /* a regular file, or negative: none */
+	bool has_initrd_gpa; /* it goes to initrd_gpa, not as high as possible */
+	uint64_t initrd_gpa;
 	const char *cmdline; /* never NULL; without a final newline */
 	uint64_t rsdp_gpa;   /* 0: the guest looks for the RSDP itself, or there is no ACPI */
 	bool use_gib_pages;  /* the vCPU's CPUID offers 1 GiB pages */
@@ -75,9 +77,20 @@ int linux_probe(const void *head, size_t len, const char **ret_why) MUST_CHECK;
  * On failure *ret_why is a sentence that goes after "cannot boot FILE: "; guest memory may be
  * partly written. -ENOEXEC: not a kernel we can boot, truncated, or header values that make no
  * sense; -EFBIG: kernel or initrd do not fit into RAM; -E2BIG: command line longer than the kernel
- * takes; -EINVAL: bad arguments; else pread's errno.
+ * takes; -EEXIST: an initrd's address is the kernel's; -EINVAL: bad arguments; else pread's errno.
  */
 int linux_load(const struct linux_boot *in, struct linux_entry *ret,
 	       const char **ret_why) MUST_CHECK;
+
+/*
+ * Start an ELF program without an entry protocol of its own as a bzImage's unpacked kernel is
+ * started: the same low memory, in (r)si the zero page; 64-bit mode, or for a 32-bit program
+ * protected mode without paging, where cr3 is 0. The image is loaded already, and the initrd if its
+ * len is not 0; in's file descriptors are not used. Errors as linux_load; -EEXIST: the image lies
+ * in low memory.
+ */
+int linux_start(const struct linux_boot *in, const struct boot_image *image,
+		const struct boot_module *initrd, struct linux_entry *ret,
+		const char **ret_why) MUST_CHECK;
 
 #endif

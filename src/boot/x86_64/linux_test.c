@@ -283,8 +283,11 @@ static void test_truncated(void **state)
 
 	(void)state;
 	setup(&t);
-	t.kernel_size = IMAGE_LEN - 1;
+	t.kernel_size = IMAGE_LEN - 16;
 	expect_failure(&t, -ENOEXEC, "truncated");
+	/* The last of the units in which the header counts need not be full. */
+	t.kernel_size = IMAGE_LEN - 15;
+	assert_int_equal(load(&t), 0);
 	t.kernel_size = IMAGE_LEN + 1;
 	assert_int_equal(load(&t), 0);
 	t.hdr.setup_sects = 255;
@@ -332,6 +335,67 @@ static void test_initrd_places(void **state)
 	assert_int_equal(t.entry.initrd_gpa, RAM_LEN - 4096);
 	t.initrd_size = 1ull << 40;
 	expect_failure(&t, -EFBIG, "initrd");
+	teardown(&t);
+}
+
+static void test_initrd_at_an_address(void **state)
+{
+	struct bench t;
+
+	(void)state;
+	setup(&t);
+	t.initrd_size = MIB;
+	t.in.has_initrd_gpa = true;
+	t.in.initrd_gpa = 2 * MIB;
+	assert_int_equal(load(&t), 0);
+	assert_int_equal(t.entry.initrd_gpa, 2 * MIB);
+	assert_memory_equal(t.g.ram + 2 * MIB, "initrd", 7);
+	assert_int_equal(zero_page(&t)->hdr.ramdisk_image, 2 * MIB);
+	t.in.initrd_gpa = 36 * MIB - 1;
+	expect_failure(&t, -EEXIST, "over the kernel");
+	t.in.initrd_gpa = 15 * MIB + 1;
+	expect_failure(&t, -EEXIST, "over the kernel");
+	t.in.initrd_gpa = RAM_LEN - MIB + 1;
+	expect_failure(&t, -EFBIG, "one piece");
+	t.in.initrd_gpa = 0x7fffffff;
+	expect_failure(&t, -EFBIG, "lower address");
+	t.in.initrd_gpa = UINT64_MAX;
+	expect_failure(&t, -EFBIG, "lower address");
+	teardown(&t);
+}
+
+/* An unpacked kernel: the same low memory, the entry as its file says. */
+static void test_start_of_a_program(void **state)
+{
+	struct boot_image image = { .is_64 = true,
+				    .entry = 2 * MIB + 4,
+				    .num_segments = 1,
+				    .segments = { { 2 * MIB, MIB, 0, 0 } } };
+	const struct boot_module initrd = { 4 * MIB, 0x1234 };
+	struct bench t;
+	uint64_t code;
+
+	(void)state;
+	setup(&t);
+	assert_int_equal(linux_start(&t.in, &image, &initrd, &t.entry, &t.why), 0);
+	assert_int_equal(t.entry.rip, 2 * MIB + 4);
+	assert_int_equal(zero_page(&t)->hdr.header, 0x53726448);
+	assert_int_equal(zero_page(&t)->hdr.ramdisk_image, 4 * MIB);
+	assert_int_equal(zero_page(&t)->hdr.ramdisk_size, 0x1234);
+	assert_int_equal(zero_page(&t)->acpi_rsdp_addr, RSDP_GPA);
+	assert_string_equal(t.g.ram + zero_page(&t)->hdr.cmd_line_ptr, CMDLINE);
+	check_identity(&t);
+	/* 32-bit: no paging, a segment of 32-bit code. */
+	image.is_64 = false;
+	assert_int_equal(linux_start(&t.in, &image, &initrd, &t.entry, &t.why), 0);
+	assert_int_equal(t.entry.cr3, 0);
+	memcpy(&code, t.g.ram + t.entry.gdt_base + t.entry.code_selector, sizeof(code));
+	assert_int_equal(code, 0x00cf9b000000ffff);
+	image.segments[0].gpa = LINUX_LOW_END - 1;
+	assert_int_equal(linux_start(&t.in, &image, &initrd, &t.entry, &t.why), -EEXIST);
+	image.segments[0].gpa = LINUX_LOW_END;
+	image.entry = LINUX_MAPPED_LEN;
+	assert_int_equal(linux_start(&t.in, &image, &initrd, &t.entry, &t.why), -ENOEXEC);
 	teardown(&t);
 }
 
@@ -537,6 +601,8 @@ int main(void)
 		cmocka_unit_test(test_kernel_too_big),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_initrd_places),
+		cmocka_unit_test(test_initrd_at_an_address),
+		cmocka_unit_test(test_start_of_a_program),
 		cmocka_unit_test(test_command_line),
 		cmocka_unit_test(test_memory_map),
 		cmocka_unit_test(test_probe),

@@ -17,7 +17,7 @@
 #define ADDRESS_IOAPIC	      0xfec00000ull
 #define ADDRESS_LAPIC	      0xfee00000ull
 #define ADDRESS_LAPIC_LEN     0x100000ull /* its page, and where messages are sent */
-#define ADDRESS_KVM_PAGES     0xfffbc000ull
+#define ADDRESS_KVM_PAGES     0xfeffc000ull
 #define ADDRESS_KVM_PAGES_LEN 0x4000ull
 
 /* Ports. */

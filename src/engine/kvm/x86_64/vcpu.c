@@ -9,7 +9,7 @@
 
 /* Fixed pages that Intel's VMX needs below 4 GiB; kept out of the guest's memory by the address
  * plan. */
-enum { KVM_IDENTITY_MAP = 0xfffbc000, KVM_TSS = 0xfffbd000 };
+enum { KVM_IDENTITY_MAP = 0xfeffc000, KVM_TSS = 0xfeffd000 };
 
 enum { MAX_CPUID_ENTRIES = 256 };
 
@@ -170,7 +170,7 @@ int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus)
 	return rc;
 }
 
-static struct kvm_segment kvm_flat_segment(uint16_t selector, bool code)
+static struct kvm_segment kvm_flat_segment(uint16_t selector, bool code, bool is_64)
 {
 	return (struct kvm_segment){
 		.base = 0,
@@ -179,22 +179,26 @@ static struct kvm_segment kvm_flat_segment(uint16_t selector, bool code)
 		.type = code ? 11 : 3, /* accessed; execute and read, or read and write */
 		.present = 1,
 		.s = 1,
-		.l = code,
-		.db = !code,
+		.l = code && is_64,
+		.db = !(code && is_64),
 		.g = 1,
 	};
 }
 
-static void kvm_sregs_long_mode(struct kvm_sregs *s, const struct engine_boot *boot)
+static void kvm_sregs_flat(struct kvm_sregs *s, const struct engine_boot *boot)
 {
-	struct kvm_segment data = kvm_flat_segment(boot->data_selector, false);
+	bool is_64 = boot->mode == ENGINE_MODE_LONG;
+	struct kvm_segment data = kvm_flat_segment(boot->data_selector, false, is_64);
 
-	s->cs = kvm_flat_segment(boot->code_selector, true);
+	s->cs = kvm_flat_segment(boot->code_selector, true, is_64);
 	s->ds = s->es = s->fs = s->gs = s->ss = data;
 	s->tr = (struct kvm_segment){ .type = 11, .present = 1, .limit = 0xffff };
 	s->gdt = (struct kvm_dtable){ .base = boot->gdt_base, .limit = boot->gdt_limit };
 	s->idt = (struct kvm_dtable){ 0 };
-	s->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+	s->cr0 = CR0_PE | CR0_ET;
+	if (!is_64)
+		return;
+	s->cr0 |= CR0_NE | CR0_WP | CR0_PG;
 	s->cr3 = boot->cr3;
 	s->cr4 = CR4_PAE;
 	s->efer = EFER_LME | EFER_LMA;
@@ -202,16 +206,19 @@ static void kvm_sregs_long_mode(struct kvm_sregs *s, const struct engine_boot *b
 
 int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot)
 {
-	struct kvm_regs regs = {
-		.rip = boot->rip, .rsp = boot->rsp, .rsi = boot->rsi, .rflags = 2
-	};
+	struct kvm_regs regs = { .rip = boot->rip,
+				 .rsp = boot->rsp,
+				 .rax = boot->rax,
+				 .rbx = boot->rbx,
+				 .rsi = boot->rsi,
+				 .rflags = 2 };
 	struct kvm_sregs sregs;
 	int rc = kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs);
 
 	if (rc)
 		return rc;
-	if (boot->long_mode) {
-		kvm_sregs_long_mode(&sregs, boot);
+	if (boot->mode != ENGINE_MODE_REAL) {
+		kvm_sregs_flat(&sregs, boot);
 	} else {
 		sregs.cs.base = boot->cs_base;
 		sregs.cs.selector = (uint16_t)(boot->cs_base >> 4);
