@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What boards and guests boot from. Every function returns the path of an artifact in the cache, made if need be."""
+import ctypes
 import glob
 import os
 import re
 import shutil
+import struct
 import subprocess
 
 from lab import cache, cpio, packages
@@ -18,6 +20,7 @@ libasan8 libcap-ng0 libfdt1 libgcc-s1 libjansson4 libseccomp2 libstdc++6 libtsan
 ncurses-bin pciutils procps psmisc sed socat strace util-linux""".split()
 PEERS = ["qemu-system-x86", "seabios", "ipxe-qemu"]
 TOOLS = ["fio", "lspci", "setpci"]
+SMALL = ["memtest86+", "seabios", "ovmf"]
 
 # Dependencies of packages, not of programs.
 USEFUL = r"(?!perl|libperl|python|libpython|initramfs|dracut|iso-codes|libicu.*-dev)"
@@ -83,6 +86,41 @@ def _modules_folder():
 def guest_kernel():
     """Debian's cloud kernel (a bzImage): what boards run, and what guests run."""
     return glob.glob(f"{_kernel()}/boot/vmlinuz-*")[0]
+
+
+def _unpack_lz4(data):
+    """What the kernel's build makes of a file with lz4: blocks of at most 8 MiB, each after its length."""
+    lz4 = ctypes.CDLL("liblz4.so.1")  # squashfs-tools need it
+    if data[:4] != b"\x02\x21\x4c\x18":
+        raise ValueError("the kernel is not compressed by lz4")
+    room, found, at = ctypes.create_string_buffer(8 * MIB), [], 4
+    while at + 4 <= len(data):
+        (size,) = struct.unpack_from("<I", data, at)
+        if at + 4 + size > len(data):  # the length of all that follows the last block
+            break
+        done = lz4.LZ4_decompress_safe(data[at + 4:at + 4 + size], room, size, len(room))
+        if done < 0:
+            raise ValueError("the kernel's lz4 data is damaged")
+        found.append(room.raw[:done])
+        at += 4 + size
+    return b"".join(found)
+
+
+def guest_vmlinux():
+    """The ELF file in Debian's cloud kernel; it has a PVH note."""
+    def build(path):
+        image = cache.file_bytes(guest_kernel())
+        start = (image[0x1f1] + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
+        _write(path, _unpack_lz4(image[start:start + struct.unpack_from("<I", image, 0x24c)[0]]))
+
+    return cache.artifact("guest-vmlinux", _key(_kernel()), build)
+
+
+def small_guests():
+    """{name: path} of what runs without an operating system: memory tester and firmware."""
+    tree = packages.tree("small-guests", SMALL)
+    return {"memtest": f"{tree}/boot/memtest86+x64.bin", "bios.bin": f"{tree}/usr/share/seabios/bios.bin",
+            "bios-256k.bin": f"{tree}/usr/share/seabios/bios-256k.bin", "OVMF.fd": f"{tree}/usr/share/ovmf/OVMF.fd"}
 
 
 def modules(names):
@@ -235,5 +273,5 @@ def payload(sources, path):
 
 def everything():
     """{what: path} of all images."""
-    return {make.__name__: make() for make in (guest_kernel, guest_initrd, guest_tools, board_initramfs, board_root,
-                                               peers, kvm_probe)}
+    return {make.__name__: make() for make in (guest_kernel, guest_vmlinux, guest_initrd, guest_tools,
+                                               board_initramfs, board_root, peers, kvm_probe)} | small_guests()
