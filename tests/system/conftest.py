@@ -23,8 +23,9 @@ def make_payload(folder):
         os.link(TOP / name / "qvm", folder / name / "qvm")
         for vdev in (TOP / name / "vdevs").glob("vdev-*.so"):
             os.link(vdev, folder / name / "vdevs" / vdev.name)
-    for name, path in (("vmlinuz", images.guest_kernel()), ("initrd", images.guest_initrd()),
-                       ("tools.squashfs", images.guest_tools())):
+        guests.build_vdev("debugcon", folder / name / "vdevs")
+    for name, path in {"vmlinuz": images.guest_kernel(), "vmlinux": images.guest_vmlinux(), "initrd": images.guest_initrd(),
+                       "tools.squashfs": images.guest_tools(), **images.small_guests()}.items():
         shutil.copyfile(path, folder / name)
     for path in guests.build_small(folder):
         assert path.exists()

@@ -33,7 +33,14 @@ def build_small(folder):
         target = pathlib.Path(folder) / (source.stem + ".bin")
         subprocess.run([TOP / "tests/guests/build", source, target], check=True)
         paths.append(target)
+    subprocess.run([TOP / "tests/guests/loads/build", folder], check=True)
     return paths
+
+
+def build_vdev(name, folder):
+    """A vdev of tests/vdevs, as one is built outside of the tree: from the public headers alone."""
+    subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{TOP}/include",
+                    TOP / f"tests/vdevs/{name}.c", "-o", pathlib.Path(folder) / f"vdev-{name}.so"], check=True)
 
 
 def linux(script, cpus=1, memory="256m", cmdline="", extra="", console=CONSOLE, platform=PLATFORM, serial=""):
