@@ -58,6 +58,7 @@ struct acpi_pci {
 	uint8_t first_bus, last_bus;
 	struct acpi_window memory32, memory64, io;
 	bool has_intx;
+	uint32_t intx_slots;  /* device numbers whose pins are routed, a bit each */
 	uint32_t intx_gsi[4]; /* pin (A = 0) of device d goes to intx_gsi[(d + pin) % 4]; level,
 				 active low */
 };

@@ -107,6 +107,7 @@ const struct acpi_case acpi_cases[] = {
 		     .memory64 = NO_WINDOW,
 		     .io = NO_WINDOW,
 		     .has_intx = true,
+		     .intx_slots = 0x8000000a,
 		     .intx_gsi = { 16, 17, 18, 300 } },
 	    .sleep_port = 0xfffe,
 	    .reset_port = 0x64,

@@ -73,11 +73,16 @@ static bool pci_valid(const struct acpi_pci *pci)
  * device, gsi }. */
 static void put_interrupt_routing(struct aml *b, const struct acpi_pci *pci)
 {
+	unsigned int num_slots = 0;
 	size_t table, row;
 
+	for (unsigned int slot = 0; slot < PCI_NUM_SLOTS; slot++)
+		num_slots += pci->intx_slots >> slot & 1;
 	aml_put_name(b, "_PRT");
-	table = aml_open_package(b, PCI_NUM_SLOTS * PCI_NUM_PINS);
+	table = aml_open_package(b, (uint8_t)(num_slots * PCI_NUM_PINS));
 	for (unsigned int slot = 0; slot < PCI_NUM_SLOTS; slot++) {
+		if (!(pci->intx_slots & 1u << slot))
+			continue;
 		for (unsigned int pin = 0; pin < PCI_NUM_PINS; pin++) {
 			row = aml_open_package(b, 4);
 			aml_put_integer(b, slot << 16 | 0xffffu);
@@ -111,7 +116,7 @@ static void put_pci_root(struct aml *b, const struct acpi_pci *pci)
 	if (window_present(&pci->memory64))
 		aml_res_put_memory_window64(b, pci->memory64.first, pci->memory64.last);
 	aml_res_close(b, res);
-	if (pci->has_intx)
+	if (pci->has_intx && pci->intx_slots)
 		put_interrupt_routing(b, pci);
 	aml_close(b, dev);
 }

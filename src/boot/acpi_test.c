@@ -231,6 +231,7 @@ static void test_interrupt_routing(void **state)
 					   0,	 0,    0, 0x0b, 0x2c, 1 };
 	static const uint8_t slot31_c[] = { 0x12, 0x0c, 4, 0x0c, 0xff, 0xff, 31,
 					    0,	  0x0a, 2, 0,	 0x0a, 17 };
+	static const uint8_t slot2[] = { 0x0c, 0xff, 0xff, 2, 0 };
 	struct acpi_tables t;
 	const struct acpi_table *dsdt;
 
@@ -240,6 +241,8 @@ static void test_interrupt_routing(void **state)
 	assert_non_null(memmem(t.data + dsdt->offset, dsdt->len, slot1_a, sizeof(slot1_a)));
 	assert_non_null(memmem(t.data + dsdt->offset, dsdt->len, slot3_a, sizeof(slot3_a)));
 	assert_non_null(memmem(t.data + dsdt->offset, dsdt->len, slot31_c, sizeof(slot31_c)));
+	/* Nobody is at 2. */
+	assert_null(memmem(t.data + dsdt->offset, dsdt->len, slot2, sizeof(slot2)));
 	acpi_tables_free(&t);
 
 	build("cpu1_pc", &t);

@@ -111,6 +111,7 @@ void pci_function_write(struct pci_device *dev, unsigned offset, unsigned len, u
 	bool moves = dword == PCI_REG_COMMAND ||
 		     (dword >= PCI_REG_BAR0 && dword < PCI_REG_BAR0 + 4 * PCI_NUM_BARS);
 	uint8_t cap[CAPABILITY_MAX_BODY + 2];
+	bool master, was_master;
 	uint32_t mask, old;
 
 	if (dword >= PCI_CONFIG_SIZE)
@@ -125,7 +126,16 @@ void pci_function_write(struct pci_device *dev, unsigned offset, unsigned len, u
 		pci_msix_control_written(dev);
 	if (is_window(dev, dword))
 		memcpy(cap, dev->config + dev->window_capability, dev->window.len + 2);
+	was_master = atomic_load(&dev->master);
+	master = pci_get16(dev->config + PCI_REG_COMMAND) & PCI_COMMAND_MASTER;
+	if (master != was_master) {
+		atomic_store(&dev->master, master);
+		pci_msix_update(dev);
+	}
+	pci_line_update(dev);
 	pthread_mutex_unlock(&dev->mtx);
+	if (master != was_master && dev->master_changed)
+		dev->master_changed(dev->master_opaque, master);
 	if (moves) {
 		pci_bars_update(dev->bus);
 		pthread_mutex_unlock(&dev->bus->map_mtx);

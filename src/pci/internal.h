@@ -4,7 +4,8 @@
  *   pci_bus.map_mtx     where BARs are mapped, of all functions, and the command and BAR registers
  * (writing) pci_device.mtx      a function's configuration bytes and its MSI-X table Command and
  * BAR registers are written under both, so either is enough to read them. Below these come the
- * locks of the bus and of src/irq. None is held while a device's code runs.
+ * locks of the bus and of src/irq. None is held while a device's code runs, but for map_mtx while a
+ * device hears that bus mastering has changed.
  */
 #ifndef PCI_INTERNAL_H
 #define PCI_INTERNAL_H
@@ -30,11 +31,14 @@ enum {
 	PCI_REG_SUBSYSTEM = 0x2c,
 	PCI_REG_CAP_POINTER = 0x34,
 	PCI_REG_INTERRUPT_LINE = 0x3c,
+	PCI_REG_INTERRUPT_PIN = 0x3d,
 	PCI_HEADER_END = 0x40,
 
 	PCI_COMMAND_IO = 0x1,
 	PCI_COMMAND_MEMORY = 0x2,
-	PCI_COMMAND_WRITABLE = 0x547, /* and bus master, parity, SERR, interrupt disable */
+	PCI_COMMAND_MASTER = 0x4,
+	PCI_COMMAND_INTX_DISABLE = 0x400,
+	PCI_COMMAND_WRITABLE = 0x547, /* and parity, SERR */
 	PCI_STATUS_INTERRUPT = 0x8,
 	PCI_STATUS_CAPABILITIES = 0x10,
 	PCI_HEADER_MULTIFUNCTION = 0x80,
@@ -74,7 +78,14 @@ struct pci_device {
 	pthread_mutex_t mtx;
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t writable[PCI_CONFIG_SIZE]; /* bits that the guest may write */
-	_Atomic bool intx;
+	_Atomic bool intx;		   /* what the device asks for */
+	unsigned pin;			   /* 1: INTA; 0: none */
+	struct irq_line *line;		   /* NULL: its pin goes nowhere */
+	unsigned line_source;
+	bool line_level;
+	_Atomic bool master;
+	void (*master_changed)(void *opaque, bool on);
+	void *master_opaque;
 	unsigned last_capability, next_free; /* offsets; last 0: none */
 	struct pci_capability_info window;   /* window_ops NULL: none */
 	unsigned window_capability;	     /* its offset */
@@ -101,6 +112,8 @@ struct pci_bus {
 	struct bus *bus; /* NULL until attached */
 	struct irq *irq;
 	struct engine *engine;
+	struct irq_line *lines[PCI_NUM_LINES]; /* NULL: none */
+	unsigned gsis[PCI_NUM_LINES];
 	_Atomic uint32_t config_address; /* what was written to port 0xcf8 */
 	struct pci_device *devices[PCI_NUM_DEVFN];
 };
@@ -135,6 +148,9 @@ void pci_config_init(struct pci_device *dev, const struct pci_device_info *info)
 uint32_t pci_function_read(struct pci_device *dev, unsigned offset, unsigned len);
 void pci_function_write(struct pci_device *dev, unsigned offset, unsigned len, uint32_t value);
 
+/* pci.c. The line follows what the device asks for and the guest allows; dev->mtx is held. */
+void pci_line_update(struct pci_device *dev);
+
 /* bar.c */
 uint64_t pci_bar_written(const struct pci_bar *bar);
 void pci_bar_write(struct pci_bar *bar, uint64_t addr);
@@ -143,10 +159,12 @@ void pci_bar_write(struct pci_bar *bar, uint64_t addr);
  */
 void pci_bars_update(struct pci_bus *pb);
 
-/* msix.c. The device's mutex is held for control_written and reset. */
+/* msix.c. The device's mutex is held for control_written, update and reset. */
 int pci_msix_attach(struct pci_device *dev, struct irq *irq) MUST_CHECK;
 void pci_msix_free(struct pci_device *dev);
 void pci_msix_control_written(struct pci_device *dev);
+/* Every vector as table, control word and bus mastering ask for. */
+void pci_msix_update(struct pci_device *dev);
 void pci_msix_reset(struct pci_device *dev);
 /* Answer an access to a BAR if it is to the table or the pending bits. */
 bool pci_msix_access(struct pci_device *dev, unsigned bar, struct bus_access *acc);

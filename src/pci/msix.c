@@ -134,7 +134,7 @@ static void vector_update(struct pci_device *dev, unsigned i)
 	struct irq_vector *vector = &msix->vectors[i];
 	struct irq *irq = dev->bus->irq;
 	bool on = atomic_load(&msix->enabled) && !msix->function_mask &&
-		  !(entry[ENTRY_CONTROL] & ENTRY_MASKED);
+		  atomic_load(&dev->master) && !(entry[ENTRY_CONTROL] & ENTRY_MASKED);
 
 	if (on) {
 		uint64_t addr = (uint64_t)pci_get32(entry + ENTRY_ADDR_HIGH) << 32 |
@@ -158,7 +158,12 @@ void pci_msix_control_written(struct pci_device *dev)
 		irq_vector_clear(&msix->vectors[i]);
 	msix->function_mask = mask;
 	atomic_store(&msix->enabled, enable);
-	for (unsigned i = 0; i < msix->num_vectors; i++)
+	pci_msix_update(dev);
+}
+
+void pci_msix_update(struct pci_device *dev)
+{
+	for (unsigned i = 0; dev->msix && i < dev->msix->num_vectors; i++)
 		vector_update(dev, i);
 }
 

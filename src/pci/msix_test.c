@@ -72,7 +72,7 @@ static int setup(void **state)
 	assert_int_equal(pci_msix_add(f->dev, VECTORS, 2, TABLE, PBA), 0);
 	assert_int_equal(pci_msix_add(f->dev, VECTORS, 2, TABLE, PBA), -EEXIST);
 	machine_start(&f->m);
-	cfg_write(&f->m, DEVFN, 4, 2, 2);
+	cfg_write(&f->m, DEVFN, 4, 2, 6);
 	f->control = cfg_capability(&f->m, DEVFN, 0x11, 0) + 2;
 	routings = 0;
 	*state = f;
@@ -298,11 +298,36 @@ static void test_reset(void **state)
 	assert_int_equal(cfg_read(&f->m, DEVFN, f->control, 2), VECTORS - 1);
 	pci_msix_signal(f->dev, 2);
 	assert_int_equal(messages(f, &data), 0);
-	cfg_write(&f->m, DEVFN, 4, 2, 2);
+	cfg_write(&f->m, DEVFN, 4, 2, 6);
 	assert_int_equal(mem_read(&f->m, entry(2), 8), 0);
 	assert_int_equal(mem_read(&f->m, entry(2) + 8, 8), 1ull << 32);
 	control(f, ENABLE);
 	assert_false(pending(f, 3));
+}
+
+/* A message is a write to memory: without bus mastering it waits, as if masked. */
+static void test_bus_master(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t data;
+
+	control(f, ENABLE);
+	entry_set(f, 5, 0x55, false);
+	cfg_write(&f->m, DEVFN, 4, 2, 2);
+	pci_msix_signal(f->dev, 5);
+	assert_int_equal(bench_messages(f->m.engine, 20, NULL, NULL), 0);
+	assert_true(pending(f, 5));
+	cfg_write(&f->m, DEVFN, 4, 2, 6);
+	assert_int_equal(bench_messages(f->m.engine, 1000, NULL, &data), 1);
+	assert_int_equal(data, 0x55);
+	pci_msix_signal(f->dev, 5);
+	assert_int_equal(bench_messages(f->m.engine, 1000, NULL, &data), 1);
+	pci_device_reset(f->dev);
+	cfg_write(&f->m, DEVFN, 4, 2, 2);
+	control(f, ENABLE);
+	entry_set(f, 5, 0x55, false);
+	pci_msix_signal(f->dev, 5);
+	assert_int_equal(bench_messages(f->m.engine, 20, NULL, NULL), 0);
 }
 
 /* While MSI-X is on the pin's status bit is not shown. */
@@ -325,6 +350,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_routing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_any_width, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bus_master, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_pin, setup, teardown),
 	};
 

@@ -78,8 +78,12 @@ void pci_bus_destroy(struct pci_bus *pb)
 	if (!pb)
 		return;
 	for (unsigned i = 0; i < PCI_NUM_DEVFN; i++) {
-		if (pb->devices[i])
-			pci_device_reset(pb->devices[i]);
+		if (!pb->devices[i])
+			continue;
+		/* Whoever takes the line or hears of bus mastering has ended. */
+		pb->devices[i]->line = NULL;
+		pb->devices[i]->master_changed = NULL;
+		pci_device_reset(pb->devices[i]);
 	}
 	ecam = ecam_region(pb);
 	ports = port_region(pb);
@@ -162,6 +166,67 @@ int pci_device_add(struct pci_bus *pb, const struct pci_device_info *info,
 	return 0;
 }
 
+int pci_pin_add(struct pci_device *dev)
+{
+	if (dev->bus->placed)
+		return -EBUSY;
+	dev->pin = dev->devfn % 8 % PCI_NUM_LINES + 1;
+	return 0;
+}
+
+void pci_master_watch(struct pci_device *dev, void (*changed)(void *opaque, bool on), void *opaque)
+{
+	dev->master_changed = changed;
+	dev->master_opaque = opaque;
+}
+
+uint32_t pci_bus_pins(const struct pci_bus *pb)
+{
+	uint32_t slots = 0;
+
+	for (unsigned i = 0; i < PCI_NUM_DEVFN; i++) {
+		if (pb->devices[i] && pb->devices[i]->pin)
+			slots |= 1u << i / 8;
+	}
+	return slots;
+}
+
+void pci_bus_lines_set(struct pci_bus *pb, struct irq_line *const lines[PCI_NUM_LINES],
+		       const unsigned gsis[PCI_NUM_LINES])
+{
+	memcpy(pb->lines, lines, sizeof(pb->lines));
+	memcpy(pb->gsis, gsis, sizeof(pb->gsis));
+}
+
+/* Neighbours' pins go to different lines. */
+static int line_attach(struct pci_device *dev)
+{
+	unsigned i = (dev->devfn / 8 + dev->pin - 1) % PCI_NUM_LINES;
+	int r;
+
+	if (!dev->pin || !dev->bus->lines[i])
+		return 0;
+	r = irq_line_source_add(dev->bus->lines[i], &dev->line_source);
+	if (r < 0)
+		return r;
+	dev->line = dev->bus->lines[i];
+	dev->config[PCI_REG_INTERRUPT_PIN] = (uint8_t)dev->pin;
+	dev->config[PCI_REG_INTERRUPT_LINE] = (uint8_t)MIN(dev->bus->gsis[i], UINT8_MAX);
+	return 0;
+}
+
+void pci_line_update(struct pci_device *dev)
+{
+	bool disabled = pci_get16(dev->config + PCI_REG_COMMAND) & PCI_COMMAND_INTX_DISABLE;
+	bool level = atomic_load(&dev->intx) && !disabled && !pci_msix_enabled(dev);
+
+	if (!dev->line || level == dev->line_level)
+		return;
+	dev->line_level = level;
+	/* What the controller does not take is lost as on a broken wire: nobody could do better. */
+	(void)irq_line_set(dev->line, dev->line_source, level);
+}
+
 int pci_doorbell_add(struct pci_device *dev, unsigned bar, uint32_t offset, unsigned len, int fd)
 {
 	struct pci_doorbell *list;
@@ -198,6 +263,8 @@ int pci_bus_attach(struct pci_bus *pb, struct bus *bus, struct irq *irq, struct 
 	pb->engine = engine;
 	for (unsigned i = 0; i < PCI_NUM_DEVFN; i++) {
 		r = pb->devices[i] ? pci_msix_attach(pb->devices[i], irq) : 0;
+		if (!r && pb->devices[i])
+			r = line_attach(pb->devices[i]);
 		if (r < 0)
 			return r;
 	}
@@ -302,6 +369,8 @@ static enum bus_result port_access(void *opaque, unsigned cookie, struct bus_acc
 
 void pci_device_reset(struct pci_device *dev)
 {
+	bool was_master;
+
 	pthread_mutex_lock(&dev->bus->map_mtx);
 	pthread_mutex_lock(&dev->mtx);
 	pci_put16(dev->config + PCI_REG_COMMAND, 0);
@@ -310,14 +379,23 @@ void pci_device_reset(struct pci_device *dev)
 	for (unsigned i = 0; i < PCI_NUM_BARS; i++)
 		pci_bar_write(&dev->bars[i], dev->bars[i].first_addr);
 	pci_msix_reset(dev);
+	was_master = atomic_exchange(&dev->master, false);
+	if (was_master)
+		pci_msix_update(dev);
+	pci_line_update(dev);
 	pthread_mutex_unlock(&dev->mtx);
+	if (was_master && dev->master_changed)
+		dev->master_changed(dev->master_opaque, false);
 	pci_bars_update(dev->bus);
 	pthread_mutex_unlock(&dev->bus->map_mtx);
 }
 
 void pci_intx_set(struct pci_device *dev, bool level)
 {
+	pthread_mutex_lock(&dev->mtx);
 	atomic_store(&dev->intx, level);
+	pci_line_update(dev);
+	pthread_mutex_unlock(&dev->mtx);
 }
 
 static void describe(struct pci_device *dev, struct pci_listing *ret)

@@ -24,6 +24,7 @@
 
 struct engine;
 struct irq;
+struct irq_line;
 struct pci_bus;
 struct pci_device;
 
@@ -120,6 +121,14 @@ int pci_capability_add(struct pci_device *dev, const struct pci_capability_info 
  */
 int pci_msix_add(struct pci_device *dev, unsigned num, unsigned bar, uint32_t table_offset,
 		 uint32_t pba_offset) MUST_CHECK;
+/* The function has an interrupt pin, if pci_bus_lines_set gives it a line: INTA for function 0. */
+int pci_pin_add(struct pci_device *dev) MUST_CHECK;
+/*
+ * Called when the guest sets or clears the Bus Master bit (off at first): the device reads and
+ * writes no guest memory while it is off. On the vCPU's thread, calls are ordered; it may not come
+ * back to this folder's functions but for signalling.
+ */
+void pci_master_watch(struct pci_device *dev, void (*changed)(void *opaque, bool on), void *opaque);
 /*
  * Writes of len bytes to offset of memory BAR bar signal fd (an eventfd, the caller's, which
  * outlives the bus), by the engine and without reaching the handler, wherever the BAR is mapped. A
@@ -135,9 +144,19 @@ int pci_doorbell_add(struct pci_device *dev, unsigned bar, uint32_t offset, unsi
  */
 int pci_bus_place(struct pci_bus *pb, const struct pci_device **ret_dev,
 		  unsigned *ret_bar) MUST_CHECK;
+/* Device numbers that have functions with an interrupt pin, a bit each. */
+uint32_t pci_bus_pins(const struct pci_bus *pb);
+enum { PCI_NUM_LINES = 4 };
+/*
+ * Where interrupt pins go, before pci_bus_attach: pin p (INTA: 0) of device d to lines[(d + p) %
+ * 4], whose number in the guest's eyes is gsis[...]. Lines may be the same; they outlive the bus.
+ */
+void pci_bus_lines_set(struct pci_bus *pb, struct irq_line *const lines[PCI_NUM_LINES],
+		       const unsigned gsis[PCI_NUM_LINES]);
 /*
  * After placing: configuration accesses are answered from now on. All three outlive the pci_bus.
- * -EEXIST: a configuration region overlaps *ret_other (may be NULL); errors of irq_vector_create.
+ * -EEXIST: a configuration region overlaps *ret_other (may be NULL); errors of irq_vector_create
+ * and irq_line_source_add.
  */
 int pci_bus_attach(struct pci_bus *pb, struct bus *bus, struct irq *irq, struct engine *engine,
 		   const char **ret_other) MUST_CHECK;
@@ -149,8 +168,8 @@ int pci_bus_attach(struct pci_bus *pb, struct bus *bus, struct irq *irq, struct 
 void pci_device_reset(struct pci_device *dev);
 
 /*
- * Signal MSI-X vector. Out of range or MSI-X off: nothing. While masked it becomes pending. Any
- * thread, no lock.
+ * Signal MSI-X vector. Out of range or MSI-X off: nothing. While masked, or while the function is
+ * no bus master, it becomes pending. Any thread, no lock.
  */
 void pci_msix_signal(const struct pci_device *dev, unsigned vector);
 /* The guest has MSI-X on. Any thread. */
@@ -160,8 +179,8 @@ unsigned pci_msix_vectors(const struct pci_device *dev);
 const char *pci_device_name(const struct pci_device *dev);
 
 /*
- * The function asks for its interrupt pin: the Interrupt Status bit, shown while MSI-X is off. Any
- * thread.
+ * The function asks for its interrupt pin: the Interrupt Status bit, and the level of its line.
+ * Both only while MSI-X is off, the line only without Interrupt Disable. Any thread.
  */
 void pci_intx_set(struct pci_device *dev, bool level);
 

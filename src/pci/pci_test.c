@@ -393,6 +393,90 @@ static void test_attach_overlap(void **state)
 	machine_destroy(&m);
 }
 
+/* PCI-34: pins to lines by the usual swizzle, one level for all on a line, Interrupt Disable. */
+static void test_lines(void **state)
+{
+	static const int places[] = { PCI_DEVFN(1, 0), PCI_DEVFN(1, 1), PCI_DEVFN(2, 0),
+				      PCI_DEVFN(5, 0), PCI_DEVFN(7, 5) };
+	static const unsigned pins[] = { 1, 2, 1, 1, 2 }, lines[] = { 1, 2, 2, 1, 0 };
+	struct pci_device *devs[ARRAY_LEN(places)];
+	struct machine m;
+
+	(void)state;
+	machine_create(&m);
+	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
+		devs[i] = machine_add(&m, places[i], 0x1af4, 0x1042);
+		assert_int_equal(pci_pin_add(devs[i]), 0);
+	}
+	machine_add(&m, PCI_DEVFN(9, 0), 0x1af4, 0x1042);
+	assert_int_equal(pci_bus_pins(m.pci), 1u << 1 | 1u << 2 | 1u << 5 | 1u << 7);
+	machine_start(&m);
+	assert_int_equal(pci_pin_add(devs[0]), -EBUSY);
+	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
+		unsigned devfn = (unsigned)places[i];
+
+		assert_int_equal(cfg_read(&m, devfn, 0x3d, 1), pins[i]);
+		assert_int_equal(cfg_read(&m, devfn, 0x3c, 1), 16 + lines[i]);
+		cfg_write(&m, devfn, 0x3c, 2, 0xff0b); /* the line is the guest's, the pin not */
+		assert_int_equal(cfg_read(&m, devfn, 0x3c, 2), pins[i] << 8 | 0x0b);
+		pci_intx_set(devs[i], true);
+		for (unsigned l = 0; l < PCI_NUM_LINES; l++)
+			assert_int_equal(m.levels[l], l == lines[i]);
+		cfg_write(&m, devfn, 4, 2, 0x400);
+		assert_false(m.levels[lines[i]]);
+		assert_int_equal(cfg_read(&m, devfn, 6, 2) & 8, 8);
+		cfg_write(&m, devfn, 4, 2, 0);
+		assert_true(m.levels[lines[i]]);
+		pci_intx_set(devs[i], false);
+		assert_false(m.levels[lines[i]]);
+	}
+	assert_int_equal(cfg_read(&m, PCI_DEVFN(9, 0), 0x3c, 2), 0);
+	/* Two on one line */
+	pci_intx_set(devs[0], true);
+	pci_intx_set(devs[3], true);
+	pci_intx_set(devs[0], false);
+	assert_true(m.levels[1]);
+	cfg_write(&m, (unsigned)places[3], 4, 2, 0x400);
+	assert_false(m.levels[1]);
+	pci_device_reset(devs[3]);
+	assert_true(m.levels[1]); /* it still asks, and nothing disables it any more */
+	machine_destroy(&m);
+}
+
+static void count_master(void *opaque, bool on)
+{
+	unsigned *count = opaque;
+
+	count[on]++;
+}
+
+static void test_bus_master(void **state)
+{
+	unsigned count[2] = { 0 };
+	struct pci_device *dev;
+	struct machine m;
+
+	(void)state;
+	machine_create(&m);
+	dev = machine_add(&m, 8, 0x1af4, 0x1042);
+	pci_master_watch(dev, count_master, count);
+	machine_start(&m);
+	cfg_write(&m, 8, 4, 2, 2);
+	assert_int_equal(count[0] + count[1], 0);
+	cfg_write(&m, 8, 4, 1, 4);
+	cfg_write(&m, 8, 4, 2, 0x406);
+	assert_int_equal(count[1], 1);
+	assert_int_equal(count[0], 0);
+	cfg_write(&m, 8, 4, 4, 0);
+	assert_int_equal(count[0], 1);
+	cfg_write(&m, 8, 4, 2, 4);
+	pci_device_reset(dev);
+	pci_device_reset(dev);
+	assert_int_equal(count[1], 2);
+	assert_int_equal(count[0], 2);
+	machine_destroy(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +489,8 @@ int main(void)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_interrupt_status),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_bus_master),
 		cmocka_unit_test(test_bad_bus),
 		cmocka_unit_test(test_attach_overlap),
 	};

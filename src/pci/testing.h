@@ -33,7 +33,15 @@ struct machine {
 	struct irq *irq;
 	struct pci_bus *pci;
 	struct bus_reader reader;
+	struct irq_line *lines[PCI_NUM_LINES];
+	bool levels[PCI_NUM_LINES]; /* of these, GSIs 16 to 19 */
 };
+
+static inline int machine_line(void *opaque, unsigned pin, bool level)
+{
+	((struct machine *)opaque)->levels[pin] = level;
+	return 0;
+}
 
 static inline struct pci_bus_info machine_info(void)
 {
@@ -82,7 +90,12 @@ static inline void machine_create(struct machine *m)
 
 static inline void machine_start(struct machine *m)
 {
+	static const unsigned gsis[PCI_NUM_LINES] = { 16, 17, 18, 19 };
 	const char *other = "nobody";
+
+	for (unsigned i = 0; i < PCI_NUM_LINES; i++)
+		assert_int_equal(irq_line_create(m->irq, machine_line, m, i, &m->lines[i]), 0);
+	pci_bus_lines_set(m->pci, m->lines, gsis);
 
 	assert_int_equal(pci_bus_place(m->pci, NULL, NULL), 0);
 	assert_int_equal(pci_bus_attach(m->pci, m->bus, m->irq, m->engine, &other), 0);

@@ -378,6 +378,7 @@ int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *
 		if (rc)
 			return rc;
 	}
+	vdev_host_intx_attach(host);
 	return pci_bus_attach(host->pci, bus, irq, engine, ret_why);
 }
 

@@ -86,6 +86,12 @@ struct vdev_machine {
 	struct vdev_instance *extint[2]; /* the 8259s of lines 0-7 and 8-15 */
 };
 
+/* Where interrupt pins of PCI functions go. */
+struct vdev_intx {
+	unsigned num, gsis[PCI_NUM_LINES]; /* num 0: nowhere */
+	guest_intr_t lines[PCI_NUM_LINES];
+};
+
 struct vdev_host {
 	struct conf *conf;
 	struct plan *plan;
@@ -96,6 +102,7 @@ struct vdev_host {
 	struct irq *irq;
 	struct vdev_instance *first, **last;
 	struct vdev_machine machine; /* from vdev_host_configure on */
+	struct vdev_intx intx;
 	struct vdev_acpi *acpi;
 	unsigned num_acpi;
 	struct clock *clock; /* NULL: nobody has a timer */
@@ -126,6 +133,12 @@ int vdev_host_extint(struct vdev_host *host);
 
 /* The guest has ended a level-triggered interrupt. Any vCPU's thread. */
 void vdev_host_eoi(struct vdev_host *host, unsigned vector);
+
+/* Claim lines for the PCI functions that have interrupt pins, after everybody else. */
+void vdev_host_intx_plan(struct vdev_host *host);
+/* Their numbers for the guest: pin p (INTA: 0) of device d has ret_gsis[(d + p) % 4]. False: none.
+ */
+bool vdev_host_intx_gsis(const struct vdev_host *host, unsigned ret_gsis[PCI_NUM_LINES]);
 
 /* Regions on the bus, interrupt lines, PCI. Errors of those; *ret_why says what failed. */
 int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus,
@@ -171,9 +184,11 @@ int vdev_space(qvm_state_types_t type, enum engine_space *ret_space);
 void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args);
 
 /* Parts of this folder. pic.c: lines and the interrupt machine. */
-int pic_intrs(struct vdev_instance *vi);      /* `intr` of the file */
-int pic_machine_pick(struct vdev_host *host); /* after ASSIGN */
-int pic_attach(struct vdev_instance *vi);     /* its lines */
+int pic_intrs(struct vdev_instance *vi);	     /* `intr` of the file */
+int pic_machine_pick(struct vdev_host *host);	     /* after ASSIGN */
+int pic_attach(struct vdev_instance *vi);	     /* its lines */
+struct irq_line *pic_line(const guest_intr_t *intr); /* after pic_attach */
+void vdev_host_intx_attach(struct vdev_host *host);
 void vio_free(struct vio_state_internal *vio);
 void vio_end(struct vio_state_internal *vio); /* asks for a reset; the vdev's thread must run */
 bool vio_ending(struct vio_state_internal *vio);

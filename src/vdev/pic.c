@@ -41,6 +41,11 @@ static struct vdev_line *line_of(const guest_intr_t *gip)
 	return l;
 }
 
+struct irq_line *pic_line(const guest_intr_t *intr)
+{
+	return line_of(intr)->line;
+}
+
 /* One more source of the line that intr names. */
 static int line_add(guest_intr_t *intr)
 {

@@ -120,6 +120,8 @@ static int plan_all(struct vdevtest *t, const char *configuration)
 	if (!rc)
 		rc = vdev_host_configure(t->host);
 	if (!rc)
+		vdev_host_intx_plan(t->host);
+	if (!rc)
 		rc = pci_bus_place(t->pci, NULL, NULL);
 	return rc || t->conf->num_errors ? -1 : 0;
 }

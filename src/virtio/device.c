@@ -350,6 +350,23 @@ bool virtio_device_reset_pending(struct virtio_device *vd)
 	return pending;
 }
 
+void virtio_device_dma_set(struct virtio_device *vd, bool on)
+{
+	pthread_mutex_lock(&vd->mtx);
+	for (unsigned i = 0; i < vd->info.num_queues; i++) {
+		struct device_queue *q = &vd->queues[i];
+
+		if (!q->vq)
+			continue;
+		virtqueue_dma_set(q->vq, on);
+		if (on && q->ops) {
+			atomic_store(&q->resumed, true);
+			virtio_queue_signal(q);
+		}
+	}
+	pthread_mutex_unlock(&vd->mtx);
+}
+
 void virtio_device_queue_kicked(struct virtio_device *vd, unsigned queue)
 {
 	struct device_queue *q = virtio_queue_get(vd, queue);
@@ -376,6 +393,8 @@ void virtio_device_queue_kicked(struct virtio_device *vd, unsigned queue)
 	 */
 	if ((stage == QUEUE_START || stage == QUEUE_LIVE) && virtqueue_live(q->vq))
 		q->ops->kick(q->opaque, queue, q->vq);
+	if (atomic_exchange(&q->resumed, false) && stage == QUEUE_LIVE)
+		virtqueue_flush(q->vq);
 	if (stage == QUEUE_STOP && (!q->ops->stop || q->ops->stop(q->opaque, queue, q->vq)))
 		virtio_device_queue_stopped(vd, queue);
 }

@@ -132,6 +132,12 @@ void virtio_device_reset_request(struct virtio_device *vd);
 /* False while a reset waits for queues. Any thread. */
 bool virtio_device_reset_pending(struct virtio_device *vd);
 
+/*
+ * May the device touch the guest's memory (true at first)? Served queues are looked at again when
+ * it may. Any thread.
+ */
+void virtio_device_dma_set(struct virtio_device *vd, bool on);
+
 /* The configuration changed: generation, interrupt (if DRIVER_OK). Any thread. */
 void virtio_device_config_changed(struct virtio_device *vd);
 /*

@@ -7,6 +7,7 @@
 #define VIRTIO_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include "virtio/device.h"
 
 enum queue_stage {
@@ -28,6 +29,7 @@ struct device_queue {
 	void *opaque;
 	int fd;
 	enum queue_stage stage; /* of a served queue */
+	_Atomic bool resumed;	/* DMA is allowed again: what is done may be published */
 };
 
 struct virtio_device {

@@ -160,6 +160,13 @@ static void transport_queue_reset(void *transport, unsigned queue)
 	atomic_store(&vp->queue_vectors[queue], VIRTIO_MSI_NO_VECTOR);
 }
 
+static void master_changed(void *opaque, bool on)
+{
+	struct virtio_pci *vp = opaque;
+
+	virtio_device_dma_set(vp->vd, on);
+}
+
 static const struct virtio_transport_ops transport_ops = {
 	.queue_interrupt = transport_queue_interrupt,
 	.config_interrupt = transport_config_interrupt,
@@ -502,6 +509,8 @@ int virtio_pci_create(struct pci_bus *pb, struct virtio_device *vd,
 	if (!r)
 		r = add_msix(vp);
 	if (!r)
+		r = pci_pin_add(vp->dev);
+	if (!r)
 		r = add_capabilities(vp);
 	if (!r)
 		r = add_doorbells(vp);
@@ -511,6 +520,8 @@ int virtio_pci_create(struct pci_bus *pb, struct virtio_device *vd,
 	}
 	transport_reset(vp);
 	virtio_device_transport_set(vd, &transport_ops, vp);
+	pci_master_watch(vp->dev, master_changed, vp);
+	virtio_device_dma_set(vd, false);
 	*ret_vp = vp;
 	return 0;
 }

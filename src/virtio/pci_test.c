@@ -301,7 +301,7 @@ static void test_discovery(void **state)
 	assert_int_equal(cfg_read(&f->m, DEVFN, 0, 4), 0x10421af4);
 	assert_int_equal(cfg_read(&f->m, DEVFN, 8, 4), 0x01800001);
 	assert_int_equal(cfg_read(&f->m, DEVFN, 0x2c, 4), 0x00421c05);
-	assert_int_equal(cfg_read(&f->m, DEVFN, 0x3d, 1), 0);
+	assert_int_equal(cfg_read(&f->m, DEVFN, 0x3d, 1), 1);
 	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
 		assert_true(all[i]->cap);
 		assert_int_equal(all[i]->bar, 0);
@@ -577,6 +577,89 @@ static void test_isr(void **state)
 	assert_int_equal(cfg_read(&f->m, DEVFN, 6, 2) & 8, 0);
 }
 
+/*
+ * PCI-33 to 35: the pin's line is the OR of the status bits; MSI-X and Interrupt Disable hold it
+ * low.
+ */
+static void test_line(void **state)
+{
+	struct fixture *f = *state;
+	const bool *level = &f->m.levels[(DEVFN / 8) % PCI_NUM_LINES];
+
+	assert_int_equal(cfg_read(&f->m, DEVFN, 0x3d, 1), 1);
+	negotiate(f);
+	setup_queue(f, 0);
+	put(f, STATUS, 1, 0xf);
+	run_loop(f);
+	assert_false(*level);
+	one_request(f, 0);
+	assert_true(*level);
+	virtio_device_config_changed(f->vd);
+	assert_true(*level);
+	cfg_write(&f->m, DEVFN, 4, 2, 0x406);
+	assert_false(*level);
+	cfg_write(&f->m, DEVFN, 4, 2, 6);
+	assert_true(*level);
+	assert_int_equal(mem_read(&f->m, f->isr.addr, 1), 3);
+	assert_false(*level);
+	one_request(f, 0);
+	assert_true(*level);
+	msix_on(f);
+	assert_false(*level);
+	put(f, QUEUE_VECTOR, 2, 0xffff);
+	assert_int_equal(mem_read(&f->m, f->isr.addr, 1), 1);
+	one_request(f, 0);
+	cfg_write(&f->m, DEVFN, f->msix + 2, 2, 0);
+	assert_false(*level); /* MSI-X was on, and the queue had no vector */
+	one_request(f, 0);
+	assert_true(*level);
+	reset(f);
+	assert_false(*level);
+}
+
+/*
+ * Without the Bus Master bit no ring is read or written and no message leaves; with it everything
+ * goes on.
+ */
+static void test_bus_master(void **state)
+{
+	struct fixture *f = *state;
+	struct qvmx_request req;
+	struct virtqueue *vq;
+
+	msix_on(f);
+	negotiate(f);
+	setup_queue(f, 0);
+	put(f, QUEUE_VECTOR, 2, 1);
+	put(f, STATUS, 1, 0xf);
+	run_loop(f);
+	one_request(f, 0);
+	assert_int_equal(message(f), 0x41);
+	cfg_write(&f->m, DEVFN, 4, 2, 2);
+	ring_offer(&f->ring, 0);
+	mem_write(&f->m, f->notify.addr, 2, 0);
+	run_loop(f);
+	assert_int_equal(ring_used_idx(&f->ring), 1);
+	assert_int_equal(message(f), 0);
+	cfg_write(&f->m, DEVFN, 4, 2, 6);
+	run_loop(f);
+	assert_int_equal(ring_used_idx(&f->ring), 2);
+	assert_int_equal(message(f), 0x41);
+
+	/* What is done meanwhile is shown afterwards. */
+	vq = virtio_device_queue(f->vd, 0);
+	ring_offer(&f->ring, 0);
+	assert_int_equal(virtqueue_next(vq, &req), 1);
+	cfg_write(&f->m, DEVFN, 4, 2, 2);
+	virtqueue_done(vq, req.id, 1);
+	virtqueue_flush(vq);
+	assert_int_equal(ring_used_idx(&f->ring), 2);
+	cfg_write(&f->m, DEVFN, 4, 2, 6);
+	run_loop(f);
+	assert_int_equal(ring_used_idx(&f->ring), 3);
+	assert_int_equal(message(f), 0x41);
+}
+
 /* PCI-49 to 54, DRV-27: mapping of vectors. */
 static void test_vectors(void **state)
 {
@@ -677,7 +760,7 @@ static void test_pci_cfg(void **state)
 {
 	struct fixture *f = *state;
 
-	cfg_write(&f->m, DEVFN, 4, 2, 0);
+	cfg_write(&f->m, DEVFN, 4, 2, 4);
 	window_put(f, STATUS, 1, 0xffffff00 | 3);
 	assert_int_equal(window(f, false, 0, STATUS, 1, 0), 3);
 	window_put(f, DRIVER_FEATURE_SELECT, 4, 1);
@@ -922,10 +1005,11 @@ static void test_races(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_discovery), TEST(test_features),	TEST(test_queue_registers),
-		TEST(test_any_width), TEST(test_device_config), TEST(test_doorbells),
-		TEST(test_isr),	      TEST(test_vectors),	TEST(test_interrupts),
-		TEST(test_pci_cfg),   TEST(test_pci_cfg_abuse), TEST(test_races),
+		TEST(test_discovery),	  TEST(test_features),	    TEST(test_queue_registers),
+		TEST(test_any_width),	  TEST(test_device_config), TEST(test_doorbells),
+		TEST(test_isr),		  TEST(test_line),	    TEST(test_bus_master),
+		TEST(test_vectors),	  TEST(test_interrupts),    TEST(test_pci_cfg),
+		TEST(test_pci_cfg_abuse), TEST(test_races),
 	};
 
 	return cmocka_run_group_tests_name("virtio pci", tests, NULL, NULL);

@@ -124,6 +124,7 @@ struct virtqueue {
 	/* For other threads. */
 	_Atomic bool live; /* open, not halted, not broken */
 	_Atomic bool broken;
+	_Atomic bool no_dma;
 	_Atomic uint64_t taken, done, dropped, interrupts, times_broken, in_flight_num;
 };
 

@@ -127,6 +127,11 @@ void virtqueue_close(struct virtqueue *vq)
 	atomic_store(&vq->in_flight_num, 0);
 }
 
+void virtqueue_dma_set(struct virtqueue *vq, bool on)
+{
+	atomic_store(&vq->no_dma, !on);
+}
+
 bool virtqueue_live(const struct virtqueue *vq)
 {
 	return atomic_load(&vq->live);
@@ -154,6 +159,8 @@ int virtqueue_next(struct virtqueue *vq, struct qvmx_request *ret_req)
 
 	if (!virtqueue_live(vq))
 		return atomic_load(&vq->broken) ? -EIO : -ENODEV;
+	if (atomic_load(&vq->no_dma))
+		return 0;
 	if (!vq->format->waiting(vq, &why)) {
 		if (!vq->armed)
 			vq->format->arm(vq);
@@ -217,7 +224,7 @@ void virtqueue_done(struct virtqueue *vq, uint32_t id, uint32_t written)
 
 void virtqueue_publish(struct virtqueue *vq)
 {
-	if (!virtqueue_live(vq) || !vq->num_finished)
+	if (!virtqueue_live(vq) || !vq->num_finished || atomic_load(&vq->no_dma))
 		return;
 	/*
 	 * The driver may have a head in the ring again as soon as it is published; nobody looks
@@ -233,7 +240,7 @@ void virtqueue_publish(struct virtqueue *vq)
 void virtqueue_flush(struct virtqueue *vq)
 {
 	virtqueue_publish(vq);
-	if (!virtqueue_live(vq) || !vq->undecided)
+	if (!virtqueue_live(vq) || !vq->undecided || atomic_load(&vq->no_dma))
 		return;
 	vq->undecided = false;
 	if (!vq->format->interrupt_wanted(vq))

@@ -5,11 +5,11 @@
  * with its length becomes a host address, and what is wrong breaks the queue (its owner hears of it
  * once; the device then needs a reset).
  *
- * A queue is worked by one thread at a time; virtqueue_halt, virtqueue_live and virtqueue_counts
- * are for any thread. Made by virtio/device.c and alive as long as the device; open between
- * virtqueue_open and virtqueue_close. Pointers into guest memory last until the next virtqueue_next
- * or the close. Request ids hold a slot (of a split ring: the head) and the queue's generation, so
- * ids of an earlier life are recognised and dropped.
+ * A queue is worked by one thread at a time; virtqueue_halt, virtqueue_dma_set, virtqueue_live
+ * and virtqueue_counts are for any thread. Made by virtio/device.c and alive as long as the device;
+ * open between virtqueue_open and virtqueue_close. Pointers into guest memory last until the next
+ * virtqueue_next or the close. Request ids hold a slot (of a split ring: the head) and the queue's
+ * generation, so ids of an earlier life are recognised and dropped.
  */
 #ifndef VIRTIO_VIRTQUEUE_H
 #define VIRTIO_VIRTQUEUE_H
@@ -63,6 +63,13 @@ int virtqueue_open(struct virtqueue *vq, const struct virtqueue_layout *layout,
 void virtqueue_halt(struct virtqueue *vq);
 /* Forget everything, ring memory included. The thread that works it is not inside a call. */
 void virtqueue_close(struct virtqueue *vq);
+
+/*
+ * May the guest's memory be touched (true at first)? While not, there is no next request, and what
+ * is done waits for a publish or flush after that. Any thread; a call that is under way is
+ * finished.
+ */
+void virtqueue_dma_set(struct virtqueue *vq, bool on);
 
 bool virtqueue_live(const struct virtqueue *vq);     /* open, not halted, not broken */
 unsigned virtqueue_size(const struct virtqueue *vq); /* 0: not open */

@@ -148,6 +148,7 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 {
 	const struct vdev_host *host = vm->vdevs;
 	size_t num_resources = 0, used = 0;
+	unsigned gsis[PCI_NUM_LINES];
 
 	for (unsigned i = 0; i < host->num_acpi; i++)
 		num_resources += 2 + host->acpi[i].num_more;
@@ -184,6 +185,10 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 		.num_extra = vm->num_acpi_extra,
 	};
 
+	cfg.pci.has_intx = vdev_host_intx_gsis(host, gsis);
+	cfg.pci.intx_slots = pci_bus_pins(vm->pci);
+	for (unsigned i = 0; i < PCI_NUM_LINES && cfg.pci.has_intx; i++)
+		cfg.pci.intx_gsi[i] = gsis[i];
 	for (unsigned i = 0; i < host->num_acpi; i++) {
 		const struct vdev_acpi *v = &host->acpi[i];
 		struct acpi_device *d = &a.devices[i];

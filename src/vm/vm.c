@@ -180,6 +180,7 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	if (rc)
 		return rc;
 	vm_button_plan(vm);
+	vdev_host_intx_plan(vm->vdevs);
 	rc = vm_pci_place(vm);
 	if (rc)
 		return rc;

@@ -56,3 +56,28 @@ def test_disk_and_network_with_both_kinds_of_ring(host, packed):
     assert marked(text, "fio") == "0", text[-3000:]
     assert "err= 0" in text
     transfer_is_whole(host, text)
+
+
+def test_interrupt_pins(host):
+    """pci=nomsi: five devices on four lines of the I/O APIC, level-triggered; data whole, the console too."""
+    text = host.linux(FIO + TRANSFER + "cat /proc/interrupts", cpus=2,
+                      cmdline="pci=nomsi", timeout=300, before=SERVERS, extra=SCRATCH + TOOLS + NET + "vdev virtio-entropy\n")
+    assert "PCI-MSI" not in text
+    lines = re.findall(r"^ *(\d+): +(\d+) +(\d+) +IO-APIC +(\d+)-fasteoi +(virtio\S.*)$", text, re.M)
+    assert {line[3] for line in lines} == {"16", "17", "18", "19"}, text[-3000:]
+    assert len(re.findall(r"virtio\d", " ".join(line[4] for line in lines))) == 5
+    assert marked(text, "fio") == "0", text[-3000:]
+    transfer_is_whole(host, text)
+    assert "nobody cared" not in text
+
+
+def test_disk_with_its_memory_access_off(host):
+    """A guest that clears the Bus Master bit gets no answer, and all of them when it sets it again."""
+    text = host.linux("D=$(readlink -f /sys/block/vda/device); D=${D%/virtio*}; "
+                      "cmd() { printf \"\\\\x$1\" | dd of=$D/config bs=1 seek=4 conv=notrunc 2>/dev/null; }; "
+                      "echo before=$(hexdump -n1 -s4 -e '1/1 \"%02x\"' $D/config); cmd 02; "
+                      "dd if=/dev/vda of=/tmp/x bs=4k count=8 iflag=direct 2>/dev/null & sleep 3; echo size=$(wc -c < /tmp/x); "
+                      "cmd 06; wait; echo size-then=$(wc -c < /tmp/x)", extra=SCRATCH)
+    assert marked(text, "before") in ("06", "07")
+    assert marked(text, "size") == "0"
+    assert marked(text, "size-then") == "32768"
