@@ -24,7 +24,11 @@ enum {
 	MAX_ROUNDS = 16,     /* of one backend_run, before others on the thread have a turn */
 	MAX_PIECE = 1 << 30, /* bytes that one plain read or write asks for */
 	DIRECT_ALIGN_UNKNOWN = BOUNCE_ALIGN, /* satisfies every disk there is */
+	ZERO_PIECE = 16 * 1024,
+	ZERO_PIECES = 64, /* of one write */
 };
+
+static const uint8_t zeros[ZERO_PIECE];
 
 struct backend {
 	struct backend_config config;
@@ -34,6 +38,7 @@ struct backend {
 	bool use_direct;
 	uint32_t mem_align, offset_align; /* of direct_fd */
 	unsigned in_kernel;		  /* requests that io_uring has */
+	struct iovec zero_iov[ZERO_PIECES];
 	unsigned bounces;
 	struct backend_io *waiting, **last_waiting; /* for a bounce buffer or a place in the ring */
 };
@@ -103,6 +108,8 @@ int backend_create(const struct backend_config *config, struct backend **ret_bac
 	b->config = *config;
 	b->fd = b->direct_fd = -1;
 	b->last_waiting = &b->waiting;
+	for (unsigned i = 0; i < ZERO_PIECES; i++)
+		b->zero_iov[i] = (struct iovec){ (void *)(uintptr_t)zeros, ZERO_PIECE };
 	err = io_uring_queue_init_params(RING_ENTRIES, &b->ring, &params);
 	if (err == 0 && config->threads) {
 		err = io_uring_register_iowq_max_workers(&b->ring, workers);
@@ -428,6 +435,43 @@ static void fill_transfer(const struct backend *b, struct io_uring_sqe *sqe, str
 		sqe->rw_flags = RWF_DSYNC;
 }
 
+static bool is_zero(const struct backend_io *io)
+{
+	return io->op == BACKEND_ZERO || io->op == BACKEND_ZERO_STABLE;
+}
+
+static bool is_transfer(const struct backend_io *io)
+{
+	return io->op == BACKEND_READ || io->op == BACKEND_WRITE || io->op == BACKEND_WRITE_STABLE;
+}
+
+/* All of it goes by the page cache, which the kernel keeps consistent with O_DIRECT. */
+static void fill_zero(const struct backend *b, struct io_uring_sqe *sqe,
+		      const struct backend_io *io)
+{
+	int mode = FALLOC_FL_KEEP_SIZE | (io->unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+	uint64_t offset = io->offset + io->done;
+
+	switch (io->zero) {
+	case ZERO_FAST:
+		io_uring_prep_fallocate(sqe, b->fd, mode, (off_t)offset, (off_t)io->range);
+		break;
+	case ZERO_WRITE:
+		if (io->left >= ZERO_PIECE)
+			io_uring_prep_writev(sqe, b->fd, b->zero_iov,
+					     (unsigned)(io->left / ZERO_PIECE < ZERO_PIECES
+								? io->left / ZERO_PIECE
+								: ZERO_PIECES),
+					     offset);
+		else
+			io_uring_prep_write(sqe, b->fd, zeros, (unsigned)io->left, offset);
+		break;
+	case ZERO_SYNC:
+		io_uring_prep_fsync(sqe, b->fd, IORING_FSYNC_DATASYNC);
+		break;
+	}
+}
+
 /* Put what is left of a request into the ring. False: it has to wait. */
 static bool launch(struct backend *b, struct backend_io *io)
 {
@@ -435,7 +479,7 @@ static bool launch(struct backend *b, struct backend_io *io)
 	int submitted;
 
 	io->direct = false;
-	if (io->op != BACKEND_FLUSH && b->use_direct && !choose_way(b, io))
+	if (is_transfer(io) && b->use_direct && !choose_way(b, io))
 		return false;
 	sqe = io_uring_get_sqe(&b->ring);
 	if (!sqe) {
@@ -450,6 +494,11 @@ static bool launch(struct backend *b, struct backend_io *io)
 	}
 	if (io->op == BACKEND_FLUSH)
 		io_uring_prep_fsync(sqe, b->fd, IORING_FSYNC_DATASYNC);
+	else if (io->op == BACKEND_DISCARD)
+		io_uring_prep_fallocate(sqe, b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					(off_t)io->offset, (off_t)io->range);
+	else if (is_zero(io))
+		fill_zero(b, sqe, io);
 	else
 		fill_transfer(b, sqe, io);
 	io_uring_sqe_set_data(sqe, io);
@@ -460,7 +509,8 @@ void backend_start(struct backend *b, struct backend_io *io)
 {
 	io->left = io->done = 0;
 	io->bounce = NULL;
-	for (unsigned i = 0; io->op != BACKEND_FLUSH && i < io->num_iov; i++)
+	io->zero = ZERO_FAST;
+	for (unsigned i = 0; is_transfer(io) && i < io->num_iov; i++)
 		io->left += io->iov[i].iov_len;
 	if (!launch(b, io))
 		wait_in_line(b, io);
@@ -487,6 +537,36 @@ static bool refuses_direct(const struct backend_io *io, int err)
 	return io->direct && (err == EINVAL || err == EOPNOTSUPP);
 }
 
+/* A file system without such a call, or a range that is not whole blocks of a device. */
+static bool cannot_fallocate(int err)
+{
+	return err == EOPNOTSUPP || err == ENOSYS || err == EINVAL;
+}
+
+/* A step of a BACKEND_ZERO has ended. True: there is another one. */
+static bool zero_goes_on(struct backend_io *io, int *res)
+{
+	if (io->zero == ZERO_FAST && cannot_fallocate(-*res)) {
+		io->zero = ZERO_WRITE;
+		io->left = io->range;
+		return io->left > 0;
+	}
+	if (io->zero == ZERO_WRITE && *res == 0)
+		*res = -EIO; /* no progress, and no error */
+	if (*res < 0)
+		return false;
+	if (io->zero == ZERO_WRITE) {
+		io->done += (size_t)*res;
+		io->left -= (size_t)*res;
+		if (io->left)
+			return true;
+	}
+	if (io->op == BACKEND_ZERO || io->zero == ZERO_SYNC)
+		return false;
+	io->zero = ZERO_SYNC;
+	return true;
+}
+
 /* What was under way of io has ended; res as io_uring gives it. */
 static void complete(struct backend *b, struct backend_io *io, int res)
 {
@@ -502,7 +582,11 @@ static void complete(struct backend *b, struct backend_io *io, int res)
 		b->use_direct = false;
 		repeat = true;
 	}
-	if (!repeat && io->op != BACKEND_FLUSH) {
+	if (!repeat && io->op == BACKEND_DISCARD && cannot_fallocate(-res))
+		res = 0; /* an advice that the host has no use for */
+	if (!repeat && is_zero(io))
+		repeat = zero_goes_on(io, &res);
+	if (!repeat && is_transfer(io)) {
 		if (res > 0)
 			advance(io, (size_t)res);
 		else if (res == 0)

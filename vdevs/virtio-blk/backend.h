@@ -19,19 +19,30 @@
 
 struct backend;
 
-enum backend_op { BACKEND_READ, BACKEND_WRITE, BACKEND_WRITE_STABLE, BACKEND_FLUSH };
+enum backend_op {
+	BACKEND_READ,
+	BACKEND_WRITE,
+	BACKEND_WRITE_STABLE,
+	BACKEND_FLUSH,
+	BACKEND_ZERO,	     /* the range reads 0 afterwards, and keeps its place on the host */
+	BACKEND_ZERO_STABLE, /* and that is on stable storage */
+	BACKEND_DISCARD,     /* advice: the content of the range is not needed */
+};
 
 struct backend_io {
 	/* Set by the caller. */
 	enum backend_op op;
 	uint64_t offset;   /* bytes from the start of the disk */
-	struct iovec *iov; /* changed while the request runs; not for BACKEND_FLUSH */
+	struct iovec *iov; /* changed while the request runs; of reads and writes only */
 	unsigned num_iov;
+	uint64_t range; /* bytes; of BACKEND_ZERO and BACKEND_DISCARD */
+	bool unmap;	/* BACKEND_ZERO: the host may free the range's place */
 	/* The backend's. */
 	size_t left, done; /* bytes */
 	size_t bounced;	   /* bytes that are under way by way of bounce */
 	void *bounce;
 	bool direct; /* what is under way goes by the O_DIRECT file */
+	enum { ZERO_FAST, ZERO_WRITE, ZERO_SYNC } zero; /* how a BACKEND_ZERO is done now */
 	struct backend_io *next;
 };
 

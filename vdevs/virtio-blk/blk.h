@@ -23,9 +23,19 @@ enum {
 	BLK_F_BLK_SIZE = 6,
 	BLK_F_FLUSH = 9,
 	BLK_F_TOPOLOGY = 10,
+	BLK_F_MQ = 12,
+	BLK_F_DISCARD = 13,
+	BLK_F_WRITE_ZEROES = 14,
 };
 
-enum { BLK_ID_SIZE = 20, BLK_SECTOR = 512, BLK_QUEUE_SIZE = 256 };
+enum {
+	BLK_ID_SIZE = 20,
+	BLK_SECTOR = 512,
+	BLK_QUEUE_SIZE = 256,
+	BLK_MAX_QUEUES = 16,
+	/* Of one discard or write zeroes: what a host without a fast way can write in a moment. */
+	BLK_MAX_RANGE = 256 << 20,
+};
 
 struct blk_request;
 
@@ -36,8 +46,15 @@ enum disk_state {
 	DISK_OPEN,
 };
 
+struct blk_queue {
+	struct qvmx_queue *live;     /* NULL: not started, or stopping */
+	struct qvmx_queue *stopping; /* waits for what is in flight */
+	unsigned in_flight;
+};
+
 struct blk {
 	struct vio_state vio;
+	unsigned num_queues;
 	char *path;
 	bool read_only, direct, delayed, split_only;
 	unsigned threads;
@@ -54,12 +71,10 @@ struct blk {
 	atomic_bool ready;
 
 	/* The vdev's thread. */
-	struct qvmx_queue *queue;    /* NULL: not started, or stopping */
-	struct qvmx_queue *stopping; /* waits for what is in flight */
-	unsigned in_flight;
+	struct blk_queue queues[BLK_MAX_QUEUES];
 	struct blk_request *spare;
 	unsigned num_spare;
-	bool has_flush; /* negotiated */
+	uint32_t features; /* negotiated */
 	bool call_pending;
 };
 
@@ -68,7 +83,7 @@ enum disk_state blk_refer(vdev_t *vdp);
 
 extern const struct qvmx_queue_ops blk_queue_ops;
 
-/* Take what the driver has added. */
+/* Take what the driver has added to any queue. */
 void blk_serve(vdev_t *vdp);
 
 /* The backend's file descriptor is readable. */

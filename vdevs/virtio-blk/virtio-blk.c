@@ -20,12 +20,14 @@
 #include <qvm/x/loop.h>
 #include "blk.h"
 
-#define RETRY_NS      (100u * 1000 * 1000) /* between two tries to open a `delayed` file */
-#define BUSY_MS	      500		   /* how long a disk in use is waited for at the start */
-#define BUSY_STEP_MS  10
-#define DRAIN_MS      10000 /* how long requests under way are waited for at the end */
-#define NS_PER_SECOND 1000000000u
-#define FOREVER	      UINT64_MAX
+#define RETRY_NS	  (100u * 1000 * 1000) /* between two tries to open a `delayed` file */
+#define BUSY_MS		  500 /* how long a disk in use is waited for at the start */
+#define BUSY_STEP_MS	  10
+#define DRAIN_MS	  10000 /* how long requests under way are waited for at the end */
+#define NS_PER_SECOND	  1000000000u
+#define FOREVER		  UINT64_MAX
+
+#define WRITABLE_FEATURES (1u << BLK_F_DISCARD | 1u << BLK_F_WRITE_ZEROES)
 
 struct blk_config {
 	uint64_t capacity; /* sectors of 512 bytes */
@@ -36,9 +38,16 @@ struct blk_config {
 	uint8_t physical_block_exp, alignment_offset;
 	uint16_t min_io_size;
 	uint32_t opt_io_size;
+	uint8_t writeback, unused0;
+	uint16_t num_queues;
+	uint32_t max_discard_sectors, max_discard_seg, discard_sector_alignment;
+	uint32_t max_write_zeroes_sectors, max_write_zeroes_seg;
+	uint8_t write_zeroes_may_unmap, unused1[3];
 };
 
-_Static_assert(sizeof(struct blk_config) == 32, "VirtIO block configuration up to its topology");
+#define CONFIG_SIZE 60u /* what follows is alignment */
+_Static_assert(offsetof(struct blk_config, unused1) + 3 == CONFIG_SIZE,
+	       "VirtIO block configuration up to write zeroes");
 
 enum {
 	OPT_HOSTDEV,
@@ -46,6 +55,7 @@ enum {
 	OPT_DIO,
 	OPT_THREADS,
 	OPT_SERIAL,
+	OPT_QUEUES,
 	OPT_PACKED,
 	OPT_LEGACY,
 };
@@ -71,6 +81,11 @@ static const struct qvmx_option options[] = {
 			 .type = QVMX_OPT_STRING,
 			 .help = "serial number, up to 20 characters (default: from the file "
 				 "name)" },
+	[OPT_QUEUES] = { .name = "queues",
+			 .type = QVMX_OPT_NUMBER,
+			 .min = 1,
+			 .max = BLK_MAX_QUEUES,
+			 .help = "request queues for the guest's CPUs (default 1)" },
 	[OPT_PACKED] = QVMX_QUEUE_OPTION_PACKED,
 	[OPT_LEGACY] = QVMX_QUEUE_OPTION_LEGACY,
 };
@@ -226,13 +241,24 @@ static void fill_config(vdev_t *vdp, struct blk_config *config)
 	*config = (struct blk_config){
 		.seg_max = htole32(BLK_QUEUE_SIZE - 2), /* all but header and status */
 		.blk_size = htole32(BLK_SECTOR),
+		.num_queues = htole16((uint16_t)blk->num_queues),
 	};
+	if (!blk->read_only) {
+		config->max_discard_sectors = htole32(BLK_MAX_RANGE / BLK_SECTOR);
+		config->max_discard_seg = htole32(1);
+		config->discard_sector_alignment = htole32(1);
+		config->max_write_zeroes_sectors = htole32(BLK_MAX_RANGE / BLK_SECTOR);
+		config->max_write_zeroes_seg = htole32(1);
+		config->write_zeroes_may_unmap = 1;
+	}
 	if (blk_refer(vdp) != DISK_OPEN)
 		return;
 	while (geo->logical_block << exp < geo->physical_block)
 		exp++;
 	config->capacity = htole64(geo->capacity / BLK_SECTOR);
 	config->blk_size = htole32(geo->logical_block);
+	if (!blk->read_only)
+		config->discard_sector_alignment = htole32(geo->physical_block / BLK_SECTOR);
 	config->physical_block_exp = (uint8_t)exp;
 	config->alignment_offset = clamp8(geo->alignment_offset / geo->logical_block);
 	config->min_io_size = htole16(clamp16(geo->min_io / geo->logical_block));
@@ -250,7 +276,7 @@ static vdev_ref_status_t blk_vread(vdev_t *vdp, unsigned cookie,
 	if ((ref & VIOREF_CLASS_MASK) != VIOREF_DEVCFG)
 		return qvmx_vio_status(ref);
 	fill_config(vdp, &config);
-	return qvmx_config_read(ref, &config, sizeof(config), oopnd, gcp);
+	return qvmx_config_read(ref, &config, CONFIG_SIZE, oopnd, gcp);
 }
 
 static vdev_ref_status_t blk_vwrite(vdev_t *vdp, unsigned cookie,
@@ -315,6 +341,9 @@ static int set_option(vdev_t *vdp, unsigned option, const char *text)
 		return EOK;
 	case OPT_SERIAL:
 		return set_serial(vdp, text);
+	case OPT_QUEUES:
+		blk->num_queues = (unsigned)qvmx_option_value(&options[option], text);
+		return EOK;
 	case OPT_PACKED:
 		blk->split_only = !qvmx_option_value(&options[option], text);
 		return EOK;
@@ -366,8 +395,8 @@ static int options_end(vdev_t *vdp)
 	struct vio_description desc = {
 		.device_type = VIRTIO_ID_BLOCK,
 		.pci_class = 0x018000,
-		.num_queues = 1,
-		.device_config_size = sizeof(struct blk_config),
+		.num_queues = blk->num_queues,
+		.device_config_size = CONFIG_SIZE,
 	};
 	char why[BACKEND_WHY_SIZE];
 	struct backend_config config;
@@ -379,12 +408,16 @@ static int options_end(vdev_t *vdp)
 		return qvmx_refuse(vdp, "%s", why);
 	if (!blk->id[0])
 		default_serial(blk);
-	desc.device_features[0] = features | (blk->read_only ? 1u << BLK_F_RO : 0);
+	desc.device_features[0] = features | (blk->read_only ? 1u << BLK_F_RO : WRITABLE_FEATURES);
+	if (blk->num_queues > 1)
+		desc.device_features[0] |= 1u << BLK_F_MQ;
 	vio_init(vdp, VIOVER_100, &desc, &blk->vio);
 	if (blk->split_only)
 		qvmx_queue_split_only(&blk->vio);
-	vio_init_queue(&blk->vio, 0, BLK_QUEUE_SIZE);
-	qvmx_queue_serve(&blk->vio, 0, &blk_queue_ops);
+	for (unsigned i = 0; i < blk->num_queues; i++) {
+		vio_init_queue(&blk->vio, i, BLK_QUEUE_SIZE);
+		qvmx_queue_serve(&blk->vio, i, &blk_queue_ops);
+	}
 	return EOK;
 }
 
@@ -434,10 +467,11 @@ static void terminate(vdev_t *vdp)
 {
 	struct blk *blk = vdp->v_device;
 
-	blk->queue = blk->stopping = NULL;
+	for (unsigned i = 0; i < blk->num_queues; i++)
+		blk->queues[i].live = blk->queues[i].stopping = NULL;
 	if (blk->backend && !backend_drain(blk->backend, DRAIN_MS))
-		vdev_logf(QL_QVM_WARN, vdp, "'%s' does not answer: %u requests are given up",
-			  blk->path, blk->in_flight);
+		vdev_logf(QL_QVM_WARN, vdp, "'%s' does not answer: requests are given up",
+			  blk->path);
 	backend_destroy(blk->backend);
 	if (blk->timer_fd >= 0)
 		close(blk->timer_fd);
@@ -450,9 +484,10 @@ static void log_status(vdev_t *vdp)
 	const struct blk *blk = vdp->v_device;
 	bool ready = atomic_load_explicit(&blk->ready, memory_order_acquire);
 
-	vdev_logf(QL_QVM_INFO, vdp, "file='%s'%s open=%s bytes=%llu serial='%s'", blk->path,
-		  blk->read_only ? " read-only" : "", ready ? "yes" : "no",
-		  (unsigned long long)(ready ? blk->geometry.capacity : 0), blk->id);
+	vdev_logf(QL_QVM_INFO, vdp, "file='%s'%s open=%s bytes=%llu queues=%u serial='%s'",
+		  blk->path, blk->read_only ? " read-only" : "", ready ? "yes" : "no",
+		  (unsigned long long)(ready ? blk->geometry.capacity : 0), blk->num_queues,
+		  blk->id);
 }
 
 static int blk_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
@@ -462,6 +497,7 @@ static int blk_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
 	switch (ctrl) {
 	case VDEV_CTRL_OPTIONS_START:
 		blk->timer_fd = -1;
+		blk->num_queues = 1;
 		atomic_init(&blk->ready, false);
 		return EOK;
 	case VDEV_CTRL_OPTIONS_END:

@@ -31,6 +31,8 @@ enum {
 	T_OUT = 1,
 	T_FLUSH = 4,
 	T_GET_ID = 8,
+	T_DISCARD = 11,
+	T_WRITE_ZEROES = 13,
 	S_OK = 0,
 	S_IOERR = 1,
 	S_UNSUPP = 2,
@@ -38,11 +40,20 @@ enum {
 
 	F_RO = 5,
 	F_FLUSH = 9,
+	F_MQ = 12,
+	F_DISCARD = 13,
+	F_WRITE_ZEROES = 14,
+	UNMAP = 1,
+	MAX_RANGE = (256 << 20) / 512,
 
 	CFG_CAPACITY = 0,
 	CFG_SEG_MAX = 12,
 	CFG_BLK_SIZE = 20,
-	CFG_SIZE = 32,
+	CFG_NUM_QUEUES = 34,
+	CFG_DISCARD = 36,
+	CFG_WRITE_ZEROES = 48,
+	CFG_MAY_UNMAP = 56,
+	CFG_SIZE = 60,
 };
 
 #define ALL_FEATURES UINT64_MAX
@@ -260,13 +271,15 @@ static void test_features(void **state)
 	struct fixture *f = *state;
 
 	start(f, "hostdev %s", ALL_FEATURES);
-	/* SEG_MAX, BLK_SIZE, FLUSH (BLK-1), TOPOLOGY; nothing that is not kept (GEN-8). */
+	/* SEG_MAX, BLK_SIZE, FLUSH (BLK-1), TOPOLOGY, DISCARD, WRITE_ZEROES; nothing that is not
+	 * kept (GEN-8). */
 	assert_int_equal(vdevtest_virtio_features(f->v) & 0xffffff,
-			 BIT(2) | BIT(6) | BIT(9) | BIT(10));
+			 BIT(2) | BIT(6) | BIT(9) | BIT(10) | BIT(F_DISCARD) | BIT(F_WRITE_ZEROES));
 	assert_true(vdevtest_virtio_features(f->v) & BIT(VIRTIO_F_VERSION_1));
 	stop(f);
 	start(f, "hostdev <%s", ALL_FEATURES);
-	assert_true(vdevtest_virtio_features(f->v) & BIT(F_RO));
+	assert_int_equal(vdevtest_virtio_features(f->v) & 0xffffff,
+			 BIT(2) | BIT(F_RO) | BIT(6) | BIT(9) | BIT(10));
 }
 
 static void test_config(void **state)
@@ -279,6 +292,15 @@ static void test_config(void **state)
 	assert_int_equal(vdevtest_virtio_config(f->v, CFG_CAPACITY + 4, 4), 0);
 	assert_int_equal(vdevtest_virtio_config(f->v, CFG_BLK_SIZE, 4), 512);
 	assert_int_equal(vdevtest_virtio_config(f->v, CFG_SEG_MAX, 4), QUEUE_SIZE - 2);
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_NUM_QUEUES, 2), 1);
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_DISCARD, 4), MAX_RANGE);
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_DISCARD + 4, 4), 1);
+	assert_true(vdevtest_virtio_config(f->v, CFG_DISCARD + 8, 4) >= 1);
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_WRITE_ZEROES, 4), MAX_RANGE);
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_WRITE_ZEROES + 4, 4), 1);
+	/* BLK-11, and padding that is 0 */
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_MAY_UNMAP, 4), 1);
+	assert_int_equal(vdevtest_virtio_config(f->v, 32, 2), 0);
 	/* Any width gives the same bytes, and writes change nothing. */
 	for (unsigned i = 0; i < CFG_SIZE; i++) {
 		bytes[i] = (uint8_t)vdevtest_virtio_config(f->v, i, 1);
@@ -474,8 +496,8 @@ static void test_edges(void **state)
 		{ T_GET_ID, 0, 21, S_IOERR },
 		{ T_GET_ID, 0, 0, S_IOERR },
 		{ 2, 0, 512, S_UNSUPP },
-		{ 11, 0, 16, S_UNSUPP }, /* discard */
-		{ 13, 0, 16, S_UNSUPP }, /* write zeroes */
+		{ T_DISCARD, 0, 16, S_IOERR }, /* what should be readable is writable */
+		{ T_WRITE_ZEROES, 0, 16, S_IOERR },
 		{ 14, 0, 16, S_UNSUPP }, /* secure erase */
 		{ 0xff, 0, 512, S_UNSUPP },
 		{ 0x80000000, 0, 512, S_UNSUPP },
@@ -496,6 +518,166 @@ static void test_edges(void **state)
 	}
 	for (uint32_t type = 15; type <= 26; type++)
 		assert_int_equal(request(f, type, 0, f->data, 512), S_UNSUPP);
+	check_file(f);
+}
+
+/* A discard or write zeroes as Linux makes it. */
+static uint8_t range_request(struct fixture *f, uint32_t type, uint64_t sector, uint32_t num,
+			     uint32_t flags)
+{
+	struct {
+		uint64_t sector;
+		uint32_t num, flags;
+	} range = { sector, num, flags };
+	struct vdevtest_buf bufs[3] = {
+		{ f->header, sizeof(struct header), false },
+		{ f->data + 0x80000, sizeof(range), false },
+		{ f->status, 1, true },
+	};
+
+	set_header(f, type, 0);
+	memcpy(ram(f, f->data + 0x80000, sizeof(range)), &range, sizeof(range));
+	return run_chain(f, bufs, 3);
+}
+
+/* BLK-8 to 11: ranges, flags, and what is there afterwards. */
+static void test_ranges(void **state)
+{
+	static const struct {
+		uint64_t sector;
+		uint32_t num, flags;
+		uint8_t zeroes, discard; /* answers */
+	} cases[] = {
+		{ 0, 1, 0, S_OK, S_OK },
+		{ 17, 100, 0, S_OK, S_OK },
+		{ 200, 1024, UNMAP, S_OK, S_UNSUPP },
+		{ DISK_SECTORS - 1, 1, UNMAP, S_OK, S_UNSUPP },
+		{ DISK_SECTORS - 1, 2, 0, S_IOERR, S_IOERR },
+		{ DISK_SECTORS, 1, 0, S_IOERR, S_IOERR },
+		{ DISK_SECTORS, 0, 0, S_OK, S_OK },
+		{ DISK_SECTORS + 1, 0, 0, S_IOERR, S_IOERR },
+		{ 0, DISK_SECTORS + 1, 0, S_IOERR, S_IOERR },
+		{ UINT64_MAX, 1, 0, S_IOERR, S_IOERR },
+		{ UINT64_MAX - 1, UINT32_MAX, 0, S_IOERR, S_IOERR },
+		{ UINT64_MAX / 512 + 1, 1, 0, S_IOERR, S_IOERR },
+		{ 0, MAX_RANGE + 1, 0, S_IOERR, S_IOERR },
+		{ 0, 1, 2, S_UNSUPP, S_UNSUPP },
+		{ 0, 1, 0x80000001, S_UNSUPP, S_UNSUPP },
+	};
+	struct fixture *f = *state;
+	struct vdevtest_buf bufs[4];
+
+	for (unsigned round = 0; round < 3; round++) {
+		/* With FLUSH, without (what is answered is stable), with direct I/O */
+		start(f, round == 2 ? "hostdev %s dio enable" : "hostdev %s",
+		      round == 1 ? BIT(F_DISCARD) | BIT(F_WRITE_ZEROES) : ALL_FEATURES);
+		for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			uint8_t status = range_request(f, T_WRITE_ZEROES, cases[i].sector,
+						       cases[i].num, cases[i].flags);
+
+			if (status != cases[i].zeroes)
+				fail_msg("write zeroes %u: status %u", i, status);
+			if (status == S_OK)
+				memset(f->image + cases[i].sector * 512, 0, cases[i].num * 512);
+			assert_int_equal(f->used_len, 1);
+		}
+		check_file(f);
+		for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			uint8_t status = range_request(f, T_DISCARD, cases[i].sector, cases[i].num,
+						       cases[i].flags);
+
+			if (status != cases[i].discard)
+				fail_msg("discard %u: status %u", i, status);
+			/* What is there afterwards is open; beside it nothing changes. */
+			if (status == S_OK && cases[i].num)
+				assert_int_equal(pread(f->fd, f->image + cases[i].sector * 512,
+						       cases[i].num * 512, cases[i].sector * 512),
+						 cases[i].num * 512);
+		}
+		check_file(f);
+		stop(f);
+	}
+	/* No range, half of one, one and a half, two (the limit is one), and a range that is
+	 * writable */
+	start(f, "hostdev %s", ALL_FEATURES);
+	for (uint32_t len = 0; len <= 32; len += 8) {
+		set_header(f, T_WRITE_ZEROES, 0);
+		memset(ram(f, f->data, 64), 0, 64);
+		bufs[0] = (struct vdevtest_buf){ f->header, 16, false };
+		bufs[1] = (struct vdevtest_buf){ f->data, len, false };
+		bufs[2] = (struct vdevtest_buf){ f->status, 1, true };
+		assert_int_equal(run_chain(f, bufs, 3), len == 16 ? S_OK : S_IOERR);
+	}
+	set_header(f, T_DISCARD, 0);
+	bufs[1] = (struct vdevtest_buf){ f->data, 16, true };
+	assert_int_equal(run_chain(f, bufs, 3), S_IOERR);
+	/* Cut at any byte */
+	set_header(f, T_WRITE_ZEROES, 0);
+	memcpy(ram(f, f->data, 16), (uint64_t[]){ 40, 3 }, 16);
+	bufs[1] = (struct vdevtest_buf){ f->data, 5, false };
+	bufs[2] = (struct vdevtest_buf){ f->data + 5, 11, false };
+	bufs[3] = (struct vdevtest_buf){ f->status, 1, true };
+	assert_int_equal(run_chain(f, bufs, 4), S_OK);
+	memset(f->image + 40 * 512, 0, 3 * 512);
+	check_file(f);
+	stop(f);
+	/* Not negotiated; read-only */
+	start(f, "hostdev %s", BIT(F_FLUSH));
+	assert_int_equal(range_request(f, T_WRITE_ZEROES, 0, 1, 0), S_UNSUPP);
+	assert_int_equal(range_request(f, T_DISCARD, 0, 1, 0), S_UNSUPP);
+	stop(f);
+	start(f, "hostdev <%s", ALL_FEATURES);
+	assert_int_equal(range_request(f, T_WRITE_ZEROES, 0, 1, 0), S_UNSUPP);
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_DISCARD, 4), 0);
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_MAY_UNMAP, 4), 0);
+	check_file(f);
+}
+
+/* Several queues: each answers what came by it, and one is reset while another works. */
+static void test_queues(void **state)
+{
+	enum { QUEUES = 4, DEPTH = 16, LEN = 4096 };
+	struct fixture *f = *state;
+	uint32_t seed = 3;
+
+	start(f, "queues 4 hostdev %s", ALL_FEATURES);
+	assert_true(vdevtest_virtio_features(f->v) & BIT(F_MQ));
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_NUM_QUEUES, 2), QUEUES);
+	for (unsigned round = 0; round < 50; round++) {
+		for (unsigned i = 0; i < QUEUES * DEPTH; i++) {
+			uint64_t header = f->data + 0x90000 + i * 16;
+			struct vdevtest_buf bufs[3] = {
+				{ header, 16, false },
+				{ f->data + i * LEN, LEN, i % 2 },
+				{ f->data + 0xa0000 + i, 1, true },
+			};
+
+			for (unsigned k = 0; k < LEN; k++)
+				f->image[i * LEN + k] =
+					i % 2 ? f->image[i * LEN + k] : (uint8_t)next_random(&seed);
+			memcpy(ram(f, f->data + i * LEN, LEN), f->image + i * LEN, LEN);
+			memcpy(ram(f, header, 16),
+			       &(struct header){ i % 2 ? T_IN : T_OUT, 0, i * (LEN / 512) }, 16);
+			*ram(f, f->data + 0xa0000 + i, 1) = S_UNTOUCHED;
+			vdevtest_virtio_add(f->v, i / DEPTH, bufs, 3);
+		}
+		for (unsigned q = 0; q < QUEUES; q++)
+			vdevtest_virtio_kick(f->v, q);
+		for (unsigned n = 0; n < QUEUES; n++) {
+			unsigned q = (n + round) % QUEUES;
+
+			for (unsigned i = 0; i < DEPTH; i++)
+				assert_true(vdevtest_virtio_used(f->v, q, TIMEOUT_MS, NULL, NULL));
+			if (n || round % 5)
+				continue;
+			vdevtest_virtio_queue_reset(f->v, q);
+			vdevtest_virtio_queue_enable(f->v, q, QUEUE_SIZE);
+		}
+		for (unsigned i = 0; i < QUEUES * DEPTH; i++)
+			assert_int_equal(*ram(f, f->data + 0xa0000 + i, 1), S_OK);
+		assert_memory_equal(ram(f, f->data, QUEUES * DEPTH * LEN), f->image,
+				    QUEUES * DEPTH * LEN);
+	}
 	check_file(f);
 }
 
@@ -786,6 +968,8 @@ static void test_refusals(void **state)
 	start_refused(f, "hostdev %s.missing", "No such file");
 	start_refused(f, "hostdev >%s", "write-only");
 	start_refused(f, "hostdev %s threads 33", "32");
+	start_refused(f, "hostdev %s queues 17", "16");
+	start_refused(f, "hostdev %s queues 0", "16");
 	start_refused(f, "hostdev %s dio perhaps", "perhaps");
 	start_refused(f, "serial %s", "hostdev");
 	start_refused(f, "serial x hostdev /tmp name %s",
@@ -979,6 +1163,8 @@ int main(void)
 		TEST(test_framing),
 		TEST(test_depth),
 		TEST(test_edges),
+		TEST(test_ranges),
+		TEST(test_queues),
 		TEST(test_read_fails),
 		TEST(test_bad_shapes),
 		TEST(test_read_only),
