@@ -319,6 +319,8 @@ void conf_note(struct conf *c, const struct conf_pos *pos, const char *fmt, ...)
 void conf_expected(struct conf *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void conf_suggest(struct conf *c, const char *word);
 
+/* An option's word as the text has it. */
+const char *conf_option_word(const struct conf_option *option);
 /* The name of a place's source ("demo.qvmconf", "command line"); "" without a place. */
 const char *conf_source_name(const struct conf *c, const struct conf_pos *pos);
 

@@ -14,6 +14,12 @@ static const char *const common_names[] = {
 	[CONF_COMMON_ACCEL] = "accel",
 };
 
+const char *conf_option_word(const struct conf_option *option)
+{
+	return option->common == CONF_COMMON_NONE ? option->opt->name
+						  : common_names[option->common];
+}
+
 static struct conf_vdev *vdev_open(struct conf *c)
 {
 	return &c->vdevs[c->num_vdevs - 1];

@@ -131,6 +131,37 @@ static json_t *js_vcpus(const struct vm *vm, bool *ok)
 	return vcpus;
 }
 
+static json_t *js_options(const struct conf_vdev *v, bool *ok)
+{
+	json_t *options = json_array();
+
+	for (unsigned i = 0; i < v->num_options; i++) {
+		json_t *option = json_object();
+
+		js_set(option, "word", js_text(conf_option_word(&v->options[i])), ok);
+		js_set(option, "argument", js_text(v->options[i].text), ok);
+		js_add(options, option, ok);
+	}
+	return options;
+}
+
+static json_t *js_vdevs(const struct conf *conf, bool *ok)
+{
+	json_t *vdevs = json_array();
+
+	for (unsigned i = 0; i < conf->num_vdevs; i++) {
+		const struct conf_vdev *v = &conf->vdevs[i];
+		json_t *vdev = json_object();
+
+		js_set(vdev, "type", js_text(v->type_name.text), ok);
+		js_set(vdev, "name", js_text(v->name.text), ok);
+		js_set(vdev, "options", js_options(v, ok), ok);
+		js_place(vdev, conf, &v->pos, ok);
+		js_add(vdevs, vdev, ok);
+	}
+	return vdevs;
+}
+
 static json_t *js_regions(const struct vm *vm, enum plan_space space, bool *ok)
 {
 	json_t *regions = json_array();
@@ -264,6 +295,7 @@ static json_t *js_machine(struct vm *vm, bool *ok)
 	js_set(machine, "vcpus", js_vcpus(vm, ok), ok);
 	js_set(machine, "interrupt_machine", json_string(vm_irqchip_name(vm)), ok);
 	js_set(machine, "interrupt_machine_why", json_string(vm->vdevs->machine.why), ok);
+	js_set(machine, "vdevs", js_vdevs(vm->conf, ok), ok);
 	js_set(machine, "memory", js_regions(vm, PLAN_MEM, ok), ok);
 	js_set(machine, "ports", js_regions(vm, PLAN_IO, ok), ok);
 	js_set(machine, "interrupts", js_interrupts(vm, ok), ok);
