@@ -37,6 +37,12 @@
 #define FADT_RESET_REG	  (1u << 10)
 #define FADT_HW_REDUCED	  (1u << 20)
 
+#define FACS_LEN	  64u /* and alignment */
+#define NO_C2_LATENCY	  101u
+#define NO_C3_LATENCY	  1001u
+#define CMOS_CENTURY	  0x32u
+#define HPET_PAGE_4K	  1u /* nothing else is in its page */
+
 #define MADT_PCAT_COMPAT  (1u << 0)
 #define MADT_ENABLED	  (1u << 0)
 #define MADT_LAPIC	  0u
@@ -151,31 +157,113 @@ static void put_port(struct aml *b, uint16_t port)
 	aml_put_le(b, port, 8);
 }
 
-static uint64_t build_fadt(struct acpi_builder *t, uint64_t dsdt_gpa)
+/* The firmware's control structure: no table, as it has no checksum; the guest writes its lock. */
+static uint64_t put_facs(struct acpi_builder *t)
+{
+	struct aml *b = &t->b;
+
+	if (!t->cfg->fixed.present)
+		return 0;
+	while (!aml_error(b) && (t->gpa_base + b->len) % FACS_LEN)
+		put_zeros(b, 1);
+	uint64_t gpa = t->gpa_base + b->len;
+
+	aml_put_bytes(b, "FACS", 4);
+	aml_put_le(b, FACS_LEN, 4);
+	put_zeros(b, 32 - 8);
+	aml_put_le(b, 2, 1); /* version */
+	put_zeros(b, FACS_LEN - 33);
+	return gpa;
+}
+
+/* A 16-bit register, or two, at I/O ports. */
+static void put_pm1(struct aml *b, uint16_t port, unsigned int len)
+{
+	aml_put_le(b, AML_SPACE_IO, 1);
+	aml_put_le(b, 8 * len, 1);
+	aml_put_le(b, 0, 1);
+	aml_put_le(b, 2, 1); /* by 16 bits */
+	aml_put_le(b, port, 8);
+}
+
+/* Offsets 44 to 108: all zero on reduced hardware. */
+static void put_fixed(struct aml *b, const struct acpi_config *cfg)
+{
+	const struct acpi_fixed *f = &cfg->fixed;
+
+	if (!f->present) {
+		put_zeros(b, 109 - 44);
+		return;
+	}
+	put_zeros(b, 2);
+	aml_put_le(b, f->sci, 2);
+	put_zeros(b, 8); /* no SMI: ACPI is always on */
+	aml_put_le(b, f->event_port, 4);
+	put_zeros(b, 4);
+	aml_put_le(b, f->control_port, 4);
+	put_zeros(b, 88 - 68); /* no second ones, no timer, no general events */
+	aml_put_le(b, ACPI_PM1_EVENT_LEN, 1);
+	aml_put_le(b, ACPI_PM1_CONTROL_LEN, 1);
+	put_zeros(b, 96 - 90);
+	aml_put_le(b, NO_C2_LATENCY, 2);
+	aml_put_le(b, NO_C3_LATENCY, 2);
+	put_zeros(b, 108 - 100);
+	aml_put_le(b, cfg->has_rtc ? CMOS_CENTURY : 0, 1);
+}
+
+static void put_fixed_long(struct aml *b, const struct acpi_config *cfg)
+{
+	if (!cfg->fixed.present) {
+		put_zeros(b, 244 - 148);
+		return;
+	}
+	put_pm1(b, cfg->fixed.event_port, ACPI_PM1_EVENT_LEN);
+	put_zeros(b, 12);
+	put_pm1(b, cfg->fixed.control_port, ACPI_PM1_CONTROL_LEN);
+	put_zeros(b, 244 - 184);
+}
+
+static uint64_t build_fadt(struct acpi_builder *t, uint64_t facs_gpa, uint64_t dsdt_gpa)
 {
 	const struct acpi_config *cfg = t->cfg;
 	struct aml *b = &t->b;
+	unsigned int flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON | FADT_RESET_REG;
 
+	if (!cfg->fixed.present)
+		flags |= FADT_POWER_BUTTON | FADT_HW_REDUCED;
 	table_begin(t, "FACP", 6);
-	aml_put_le(b, 0, 4); /* no FACS */
+	aml_put_le(b, facs_gpa, 4);
 	aml_put_le(b, dsdt_gpa, 4);
-	put_zeros(b, 109 - 44); /* SCI, SMI, PM blocks, CMOS indices: none of it is there in reduced
-				   hardware */
+	put_fixed(b, cfg);
 	aml_put_le(b, boot_flags(cfg), 2);
 	put_zeros(b, 1);
-	aml_put_le(b,
-		   FADT_WBINVD | FADT_PROC_C1 | FADT_POWER_BUTTON | FADT_SLEEP_BUTTON |
-			   FADT_RESET_REG | FADT_HW_REDUCED,
-		   4);
+	aml_put_le(b, flags, 4);
 	put_port(b, cfg->reset_port);
 	aml_put_le(b, cfg->reset_value, 1);
-	put_zeros(b, 2 + 1 + 8); /* Arm flags, minor revision, FACS */
+	put_zeros(b, 2 + 1 + 8); /* Arm flags, minor revision, FACS in its long form */
 	aml_put_le(b, dsdt_gpa, 8);
-	put_zeros(b, 244 - 148); /* PM and GPE blocks in their long form */
-	put_port(b, cfg->sleep_port);
-	put_port(b, (uint16_t)(cfg->sleep_port + 1));
+	put_fixed_long(b, cfg);
+	if (cfg->fixed.present) {
+		put_zeros(b, 24);
+	} else {
+		put_port(b, cfg->sleep_port);
+		put_port(b, (uint16_t)(cfg->sleep_port + 1));
+	}
 	aml_put_bytes(b, OEM_TABLE_ID, 8); /* who the hypervisor is */
 	return table_end(t);
+}
+
+static void put_override(struct aml *b, const struct acpi_override *override)
+{
+	aml_put_le(b, MADT_OVERRIDE, 1);
+	aml_put_le(b, 10, 1);
+	aml_put_le(b, 0, 1); /* bus: ISA */
+	aml_put_le(b, override->isa_irq, 1);
+	aml_put_le(b, override->irq.gsi, 4);
+	aml_put_le(b,
+		   (override->irq.active_low ? MADT_ACTIVE_LOW : MADT_ACTIVE_HIGH) |
+			   (override->irq.level ? MADT_LEVEL : MADT_EDGE),
+		   2);
 }
 
 static uint64_t build_madt(struct acpi_builder *t)
@@ -212,18 +300,14 @@ static uint64_t build_madt(struct acpi_builder *t)
 		aml_put_le(b, ioapic->addr, 4);
 		aml_put_le(b, ioapic->gsi_base, 4);
 	}
-	for (size_t i = 0; i < cfg->num_overrides; i++) {
-		const struct acpi_override *override = &cfg->overrides[i];
+	for (size_t i = 0; i < cfg->num_overrides; i++)
+		put_override(b, &cfg->overrides[i]);
+	if (cfg->fixed.present) {
+		const struct acpi_override sci = {
+			.isa_irq = cfg->fixed.sci, .irq = { .gsi = cfg->fixed.sci, .level = true }
+		};
 
-		aml_put_le(b, MADT_OVERRIDE, 1);
-		aml_put_le(b, 10, 1);
-		aml_put_le(b, 0, 1); /* bus: ISA */
-		aml_put_le(b, override->isa_irq, 1);
-		aml_put_le(b, override->irq.gsi, 4);
-		aml_put_le(b,
-			   (override->irq.active_low ? MADT_ACTIVE_LOW : MADT_ACTIVE_HIGH) |
-				   (override->irq.level ? MADT_LEVEL : MADT_EDGE),
-			   2);
+		put_override(b, &sci);
 	}
 	return table_end(t);
 }
@@ -260,6 +344,23 @@ static uint64_t put_extra(struct acpi_builder *t, const struct acpi_extra *extra
 	return t->gpa_base + table->offset;
 }
 
+static uint64_t build_hpet(struct acpi_builder *t)
+{
+	const struct acpi_hpet *hpet = &t->cfg->hpet;
+	struct aml *b = &t->b;
+
+	table_begin(t, "HPET", 1);
+	aml_put_le(b, hpet->id, 4);
+	aml_put_le(b, AML_SPACE_MEMORY, 1);
+	aml_put_le(b, 64, 1);
+	put_zeros(b, 2);
+	aml_put_le(b, hpet->addr, 8);
+	aml_put_le(b, 0, 1); /* the first one */
+	aml_put_le(b, hpet->min_ticks, 2);
+	aml_put_le(b, HPET_PAGE_4K, 1);
+	return table_end(t);
+}
+
 /* "XSDT" with entries of 8 bytes, or "RSDT" with entries of 4. */
 static uint64_t build_root(struct acpi_builder *t, const char *signature, unsigned int entry_len,
 			   const uint64_t *gpas, size_t num)
@@ -286,18 +387,21 @@ static void write_rsdp(struct acpi_builder *t, uint64_t rsdt_gpa, uint64_t xsdt_
 
 static int build_all(struct acpi_builder *t)
 {
-	uint64_t gpas[3 + ACPI_MAX_EXTRA], dsdt, rsdt, xsdt;
+	uint64_t gpas[4 + ACPI_MAX_EXTRA], facs, dsdt, rsdt, xsdt;
 	size_t num = 0;
 	int r;
 
 	put_zeros(&t->b, RSDP_LEN);
+	facs = put_facs(t);
 	r = build_dsdt(t, &dsdt);
 	if (r < 0)
 		return r;
-	gpas[num++] = build_fadt(t, dsdt);
+	gpas[num++] = build_fadt(t, facs, dsdt);
 	gpas[num++] = build_madt(t);
 	if (t->cfg->pci.present)
 		gpas[num++] = build_mcfg(t);
+	if (t->cfg->hpet.present)
+		gpas[num++] = build_hpet(t);
 	for (size_t i = 0; i < t->cfg->num_extra; i++)
 		gpas[num++] = put_extra(t, &t->cfg->extra[i]);
 	rsdt = build_root(t, "RSDT", 4, gpas, num);

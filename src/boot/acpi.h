@@ -2,7 +2,7 @@
 /*
  * Builds the ACPI tables of an x86 VM from a description: hardware-reduced ACPI (no SCI, no fixed
  * power registers), so the platform device only needs a sleep control register, a reset register
- * and one event register.
+ * and one event register; or, if the description has them, the fixed registers.
  *
  * Pure: no I/O, no guest memory; the caller copies the bytes to the guest. Called by whoever
  * assembles or prints the VM, on any thread. The result is one allocation, freed by
@@ -21,6 +21,14 @@
 /* What the guest writes to sleep_port to power off: SLP_TYP (as in \_S5) and SLP_EN. */
 #define ACPI_SLEEP_TYPE_S5    5u
 #define ACPI_SLEEP_CONTROL_S5 ((ACPI_SLEEP_TYPE_S5 << 2) | 0x20u)
+
+/* Fixed registers: bits of status and enable, and of control. */
+#define ACPI_PM1_POWER_BUTTON 0x0100u
+#define ACPI_PM1_SCI_ENABLED  0x0001u
+#define ACPI_PM1_SLEEP_SHIFT  10
+#define ACPI_PM1_SLEEP_ENABLE 0x2000u
+#define ACPI_PM1_EVENT_LEN    4u
+#define ACPI_PM1_CONTROL_LEN  2u
 
 /* Bits of the event register. Reading it returns what is pending and clears it. */
 #define ACPI_EVENT_POWER_BUTTON 0x01u
@@ -97,6 +105,25 @@ struct acpi_extra {
 	size_t len;
 };
 
+/*
+ * The fixed registers of ACPI that is not hardware-reduced. present: there is a system control
+ * interrupt (isa_irq of the same number), and guests use 8259s, 8254 and HPET, which Linux leaves
+ * alone on reduced hardware.
+ */
+struct acpi_fixed {
+	bool present;
+	uint8_t sci;
+	uint16_t event_port;   /* status, 16 bits, then enable */
+	uint16_t control_port; /* 16 bits */
+};
+
+struct acpi_hpet {
+	bool present;
+	uint32_t addr;
+	uint32_t id; /* low half of its capabilities register */
+	uint16_t min_ticks;
+};
+
 struct acpi_config {
 	unsigned int num_cpus; /* local APIC ids 0 .. num_cpus - 1 */
 	uint32_t lapic_addr;   /* 0xfee00000 */
@@ -112,6 +139,8 @@ struct acpi_config {
 	uint16_t reset_port;
 	uint8_t reset_value;
 	struct acpi_events events; /* present: the VM has a power button */
+	struct acpi_fixed fixed;
+	struct acpi_hpet hpet;
 	const struct acpi_device *devices;
 	size_t num_devices;
 	const struct acpi_extra
@@ -134,7 +163,7 @@ struct acpi_tables {
 	uint8_t *data;
 	size_t len;
 	uint64_t rsdp_gpa;
-	struct acpi_table tables[6 + ACPI_MAX_EXTRA];
+	struct acpi_table tables[7 + ACPI_MAX_EXTRA];
 	size_t num_tables;
 };
 

@@ -100,11 +100,12 @@ static void test_checksums_and_pointers(void **state)
 		assert_int_equal(load_le(rsdp + 24, 8), GPA_BASE + (size_t)(xsdt - t.data));
 		assert_int_equal(load_le(rsdp + 16, 4), GPA_BASE + (size_t)(rsdt - t.data));
 		entries = (find(&t, "XSDT")->len - 36) / 8;
-		assert_int_equal(entries, acpi_cases[i].cfg.pci.present ? 3 : 2);
+		assert_int_equal(entries, 2u + acpi_cases[i].cfg.pci.present +
+						  acpi_cases[i].cfg.hpet.present);
 		assert_int_equal((find(&t, "RSDT")->len - 36) / 4, entries);
 		for (size_t j = 0; j < entries; j++) {
 			uint64_t gpa = load_le(xsdt + 36 + 8 * j, 8);
-			const char *const order[] = { "FACP", "APIC", "MCFG" };
+			const char *const order[] = { "FACP", "APIC", "MCFG", "HPET" };
 
 			assert_int_equal(load_le(rsdt + 36 + 4 * j, 4), gpa);
 			assert_ptr_equal(t.data + (gpa - GPA_BASE), bytes_of(&t, order[j]));
@@ -417,6 +418,36 @@ static int dump_case(const char *dir, const struct acpi_case *c)
 	return r;
 }
 
+static void test_fixed_registers(void **state)
+{
+	struct acpi_tables t;
+	const uint8_t *fadt, *facs, *hpet;
+
+	(void)state;
+	build("cpu2_fixed", &t);
+	fadt = bytes_of(&t, "FACP");
+	facs = t.data + (load_le(fadt + 36, 4) - GPA_BASE);
+	assert_int_equal((facs - t.data + GPA_BASE) % 64, 0);
+	assert_memory_equal(facs, "FACS\x40\0\0\0", 8);
+	assert_int_equal(load_le(fadt + 46, 2), 9);
+	assert_int_equal(load_le(fadt + 48, 4), 0); /* always in ACPI mode */
+	assert_int_equal(load_le(fadt + 56, 4), 0x604);
+	assert_int_equal(load_le(fadt + 64, 4), 0x608);
+	assert_int_equal(fadt[88], 4);
+	assert_int_equal(fadt[89], 2);
+	assert_int_equal(fadt[108], 0x32);
+	assert_int_equal(load_le(fadt + 112, 4) & (1u << 20 | 1u << 4), 0);
+	assert_int_equal(load_le(fadt + 152, 8), 0x604);
+	assert_int_equal(load_le(fadt + 176, 8), 0x608);
+	assert_int_equal(find(&t, "FACP")->len, 276);
+	hpet = bytes_of(&t, "HPET");
+	assert_int_equal(find(&t, "HPET")->len, 56);
+	assert_int_equal(load_le(hpet + 36, 4), 0x1c05a201);
+	assert_int_equal(load_le(hpet + 44, 8), 0xf8008000);
+	assert_int_equal(load_le(hpet + 53, 2), 128);
+	acpi_tables_free(&t);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +460,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_bad_devices),
 		cmocka_unit_test(test_bad_machine),
 		cmocka_unit_test(test_exact_limit),
+		cmocka_unit_test(test_fixed_registers),
 		cmocka_unit_test(test_most_cpus),
 	};
 

@@ -333,3 +333,12 @@ int qvmx_acpi_device(vdev_t *vdp, const char *hid, const struct qvmx_acpi_ports 
 	};
 	return EOK;
 }
+
+int qvmx_acpi_hpet(vdev_t *vdp, uint32_t id, uint16_t min_ticks)
+{
+	struct vdev_instance *vi = vdev_instance_of(vdp);
+
+	if (!vi->host->hpet.vdev)
+		vi->host->hpet = (struct vdev_hpet){ .vdev = vi, .id = id, .min_ticks = min_ticks };
+	return EOK;
+}

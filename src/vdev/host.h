@@ -92,6 +92,13 @@ struct vdev_intx {
 	guest_intr_t lines[PCI_NUM_LINES];
 };
 
+/* What the tables say of the first HPET. */
+struct vdev_hpet {
+	const struct vdev_instance *vdev; /* NULL: there is none */
+	uint32_t id;
+	uint16_t min_ticks;
+};
+
 struct vdev_host {
 	struct conf *conf;
 	struct plan *plan;
@@ -105,7 +112,8 @@ struct vdev_host {
 	struct vdev_intx intx;
 	struct vdev_acpi *acpi;
 	unsigned num_acpi;
-	struct clock *clock; /* NULL: nobody has a timer */
+	struct vdev_hpet hpet; /* from the end of ASSIGN on */
+	struct clock *clock;   /* NULL: nobody has a timer */
 	_Atomic bool running;
 	_Atomic int cause;			 /* of guest_terminate; -1: none */
 	void (*terminate)(void *ctx, int cause); /* any thread; may be called several times */

@@ -142,7 +142,7 @@ static int assemble(struct vdevtest *t)
 	if (!rc && t->engine)
 		rc = irq_create(t->engine, &t->irq);
 	if (!rc)
-		rc = platform_create(t->bus, ignore_line, NULL, &t->platform);
+		rc = platform_create(t->bus, false, ignore_line, NULL, &t->platform);
 	if (!rc)
 		rc = vdev_host_attach(t->host, t->engine, t->bus, t->irq, &why);
 	if (rc)

@@ -176,7 +176,14 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 		.sleep_port = PORT_PLATFORM + PLATFORM_SLEEP_CONTROL,
 		.reset_port = PORT_PLATFORM + PLATFORM_RESET,
 		.reset_value = PLATFORM_RESET_VALUE,
-		.events = { .present = vm->button_gsi >= 0,
+		.fixed = { .present = vm_has_fixed_acpi(vm),
+			   .sci = (uint8_t)MAX(vm->button_gsi, 0),
+			   .event_port = PORT_FIXED_EVENT,
+			   .control_port = PORT_FIXED_CONTROL },
+		.hpet = { .present = host->hpet.vdev != NULL,
+			  .id = host->hpet.id,
+			  .min_ticks = host->hpet.min_ticks },
+		.events = { .present = vm->button_gsi >= 0 && !vm_has_fixed_acpi(vm),
 			    .irq = { .gsi = (uint32_t)MAX(vm->button_gsi, 0), .level = true },
 			    .port = PORT_PLATFORM + PLATFORM_EVENT },
 		.devices = a.devices,
@@ -211,6 +218,8 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 				.gsi_base = (uint32_t)pic->gsi_base,
 			};
 	}
+	if (cfg.hpet.present)
+		cfg.hpet.addr = (uint32_t)host->hpet.vdev->vdev.v_block.location;
 	*ret_arrays = a;
 	cfg.ioapics = ret_arrays->ioapics;
 	*ret_cfg = cfg;

@@ -628,7 +628,8 @@ static int vm_assemble(struct vm *vm)
 	     "KVM does not make the interrupt machine");
 	STEP(bus_create(&vm->bus), "the bus");
 	STEP(irq_create(vm->engine, &vm->irq), "the interrupts");
-	STEP(platform_create(vm->bus, vm_button_line, vm, &vm->platform), "the platform");
+	STEP(platform_create(vm->bus, vm_has_fixed_acpi(vm), vm_button_line, vm, &vm->platform),
+	     "the platform");
 	STEP(vdev_host_attach(vm->vdevs, vm->engine, vm->bus, vm->irq, &why), why);
 	STEP(vm_cpus_create(vm), "KVM does not make the vCPUs");
 	rc = vdev_host_configured(vm->vdevs);

@@ -79,6 +79,12 @@ int vm_plan(struct conf *conf, struct vm **ret_vm) MUST_CHECK;
 /* Of the interrupt machine: "kernel", or "local" for local APICs alone. */
 const char *vm_irqchip_name(const struct vm *vm);
 
+/* ACPI with its fixed registers, not hardware-reduced: the VM has an HPET, and a line for it. */
+static inline bool vm_has_fixed_acpi(const struct vm *vm)
+{
+	return vm->vdevs->hpet.vdev && vm->button_gsi >= 0;
+}
+
 /* The whole machine as text, for dryrun. */
 void vm_print(struct vm *vm, struct strbuf *out);
 

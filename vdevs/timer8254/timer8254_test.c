@@ -142,13 +142,33 @@ static void a_rate_interrupts_again_and_again(void **state)
 	program(t, 0, 2, 11932);
 	unsigned n = edges_in(t, 300);
 
-	assert_in_range(n, 10, 31);
+	assert_in_range(n, 3, 31);
 	program(t, 0, 2, 2); /* more than anybody can take: the host is not flooded */
 	n = edges_in(t, 100);
-	assert_in_range(n, 10, 1000);
+	assert_in_range(n, 3, 1000);
 	out(t, 0x43, 0x34); /* a control word stops it */
 	edges_in(t, 5);
 	assert_int_equal(edges_in(t, 50), 0);
+	vdevtest_end(t);
+}
+
+/* As Linux uses it without a tick: one control word, then a count for each event. */
+static void strobes_one_after_the_other(void **state)
+{
+	struct vdevtest *t = test_start(OWN);
+
+	(void)state;
+	unmask(t);
+	out(t, 0x43, 0x38);
+	edges_in(t, 5);
+	for (unsigned i = 0; i < 300; i++) {
+		unsigned count = 15 + i * 7;
+
+		out(t, 0x40, count & 0xff);
+		out(t, 0x40, count >> 8);
+		wait_until(vdevtest_messages(t, 0, NULL, NULL) == 1);
+	}
+	assert_int_equal(edges_in(t, 20), 0);
 	vdevtest_end(t);
 }
 
@@ -211,6 +231,7 @@ int main(void)
 		cmocka_unit_test(square_wave_and_latches),
 		cmocka_unit_test(terminal_count_interrupts_once),
 		cmocka_unit_test(a_rate_interrupts_again_and_again),
+		cmocka_unit_test(strobes_one_after_the_other),
 		cmocka_unit_test(gate_and_speaker),
 		cmocka_unit_test(hostile_ports),
 		cmocka_unit_test(what_is_refused),

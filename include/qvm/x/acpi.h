@@ -25,6 +25,14 @@ struct qvmx_acpi_ports {
 int qvmx_acpi_device(vdev_t *vdp, const char *hid, const struct qvmx_acpi_ports *more,
 		     unsigned num_more);
 
+/*
+ * The vdev is an HPET, below 4 GiB. The tables tell the guest of the first one, and ACPI is not
+ * hardware-reduced then, since Linux uses an HPET on a full PC only. id: low half of its
+ * capabilities register; min_ticks: least distance of a comparator. In VDEV_CTRL_ASSIGN. Returns
+ * EOK.
+ */
+int qvmx_acpi_hpet(vdev_t *vdp, uint32_t id, uint16_t min_ticks);
+
 #ifdef __cplusplus
 }
 #endif

@@ -25,6 +25,9 @@
 #define PORT_PCI_CONFIG_LEN    8u
 #define PORT_PLATFORM	       0x600u /* sleep control, sleep status, event, reset */
 #define PORT_PLATFORM_LEN      4u
+#define PORT_FIXED_EVENT       0x604u /* fixed ACPI registers, if the VM has them */
+#define PORT_FIXED_CONTROL     0x608u
+#define PORT_FIXED_LEN	       8u
 #define PORT_DELAY	       0x80u /* writes there are a delay on a PC */
 
 #define PLATFORM_SLEEP_CONTROL 0u

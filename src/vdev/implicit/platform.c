@@ -2,6 +2,7 @@
 #include "vdev/implicit/platform.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,9 @@
 
 struct platform {
 	_Atomic uint8_t events;
+	bool fixed;
+	pthread_mutex_t lock; /* the fixed registers */
+	uint16_t status, enable, control;
 	void (*line)(void *ctx, bool level);
 	void *ctx;
 };
@@ -48,6 +52,42 @@ static enum bus_result platform_access(void *opaque, unsigned cookie, struct bus
 	return BUS_OK;
 }
 
+/* The fixed registers, 16 bits each: status (a 1 clears), enable, control. */
+static enum bus_result fixed_access(void *opaque, unsigned cookie, struct bus_access *acc)
+{
+	struct platform *p = opaque;
+	uint16_t *const regs[] = { &p->status, &p->enable, &p->control };
+	unsigned which = (unsigned)acc->offset / 2;
+	unsigned shift = 8 * (acc->offset % 2);
+	uint16_t value = 0;
+	bool sleep = false;
+
+	(void)cookie;
+	pthread_mutex_lock(&p->lock);
+	if (which < ARRAY_LEN(regs) && !acc->write) {
+		value = (uint16_t)(*regs[which] >> shift);
+		memcpy(acc->data, &value, acc->len);
+	} else if (which < ARRAY_LEN(regs)) {
+		uint16_t mask = (uint16_t)((acc->len == 1 ? 0xffu : 0xffffu) << shift);
+
+		memcpy(&value, acc->data, acc->len);
+		value = (uint16_t)(value << shift);
+		if (which == 0)
+			p->status &= (uint16_t)~value;
+		else if (which == 1)
+			p->enable = (uint16_t)((p->enable & ~mask) | value);
+		else
+			sleep = value & ACPI_PM1_SLEEP_ENABLE;
+		if (sleep)
+			sleep = (value >> ACPI_PM1_SLEEP_SHIFT & 7) == ACPI_SLEEP_TYPE_S5;
+	}
+	p->line(p->ctx, p->status & p->enable);
+	pthread_mutex_unlock(&p->lock);
+	if (sleep)
+		guest_terminate(GTC_NORMAL_EXIT);
+	return BUS_OK;
+}
+
 /* Writes to port 0x80 are how a PC waits a moment. */
 static enum bus_result delay_access(void *opaque, unsigned cookie, struct bus_access *acc)
 {
@@ -73,7 +113,15 @@ int platform_host_bridge_add(struct pci_bus *pci)
 	return pci_device_add(pci, &bridge, &dev);
 }
 
-int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *ctx,
+void platform_free(struct platform *platform)
+{
+	if (!platform)
+		return;
+	pthread_mutex_destroy(&platform->lock);
+	free(platform);
+}
+
+int platform_create(struct bus *bus, bool fixed, void (*line)(void *ctx, bool level), void *ctx,
 		    struct platform **ret_platform)
 {
 	struct platform *p = calloc(1, sizeof(*p));
@@ -82,12 +130,24 @@ int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *
 		return -ENOMEM;
 	p->line = line;
 	p->ctx = ctx;
+	p->fixed = fixed;
+	p->control = ACPI_PM1_SCI_ENABLED;
+	pthread_mutex_init(&p->lock, NULL);
 	const struct bus_region registers = {
 		.space = ENGINE_IO,
 		.start = PORT_PLATFORM,
 		.len = PORT_PLATFORM_LEN,
 		.acc_sizes = 1u << 1,
 		.handler = platform_access,
+		.opaque = p,
+		.owner = "the ACPI platform",
+	};
+	const struct bus_region fixed_registers = {
+		.space = ENGINE_IO,
+		.start = PORT_FIXED_EVENT,
+		.len = PORT_FIXED_LEN,
+		.acc_sizes = 1u << 1 | 1u << 2,
+		.handler = fixed_access,
 		.opaque = p,
 		.owner = "the ACPI platform",
 	};
@@ -102,21 +162,25 @@ int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *
 
 	if (!rc)
 		rc = bus_region_replace(bus, NULL, &delay, NULL);
+	if (!rc && fixed)
+		rc = bus_region_replace(bus, NULL, &fixed_registers, NULL);
 	if (rc) {
-		free(p);
+		platform_free(p);
 		return rc;
 	}
 	*ret_platform = p;
 	return 0;
 }
 
-void platform_free(struct platform *platform)
-{
-	free(platform);
-}
-
 void platform_button(struct platform *platform)
 {
-	atomic_fetch_or(&platform->events, (uint8_t)ACPI_EVENT_POWER_BUTTON);
-	platform->line(platform->ctx, true);
+	if (!platform->fixed) {
+		atomic_fetch_or(&platform->events, (uint8_t)ACPI_EVENT_POWER_BUTTON);
+		platform->line(platform->ctx, true);
+		return;
+	}
+	pthread_mutex_lock(&platform->lock);
+	platform->status |= ACPI_PM1_POWER_BUTTON;
+	platform->line(platform->ctx, platform->status & platform->enable);
+	pthread_mutex_unlock(&platform->lock);
 }

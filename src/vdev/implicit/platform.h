@@ -17,8 +17,9 @@ struct platform;
 /* 00:00.0, 1c05:0002, class 06/00/00. */
 int platform_host_bridge_add(struct pci_bus *pci) MUST_CHECK;
 
-/* line sets the event interrupt's level; called on any thread. */
-int platform_create(struct bus *bus, void (*line)(void *ctx, bool level), void *ctx,
+/* line sets the event interrupt's level; called on any thread. fixed: with the fixed registers of
+ * ACPI, which then have the power button. */
+int platform_create(struct bus *bus, bool fixed, void (*line)(void *ctx, bool level), void *ctx,
 		    struct platform **ret_platform) MUST_CHECK;
 void platform_free(struct platform *platform);
 
