@@ -134,6 +134,8 @@ static unsigned int boot_flags(const struct acpi_config *cfg)
 {
 	unsigned int flags = BOOT_NO_VGA;
 
+	if (cfg->legacy_free)
+		return flags | BOOT_NO_CMOS_RTC;
 	if (cfg->has_8042)
 		flags |= BOOT_8042 | BOOT_LEGACY_DEVICES;
 	if (!cfg->has_rtc)

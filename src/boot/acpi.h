@@ -132,6 +132,7 @@ struct acpi_config {
 	const struct acpi_override *overrides;
 	size_t num_overrides;
 	bool has_8259, has_rtc, has_8042;
+	bool legacy_free; /* the guest is told that there are no such devices all the same */
 	struct acpi_pci pci;
 	uint16_t sleep_port; /* 8-bit sleep control; the port after it is sleep status */
 	/* The guest writes reset_value, 8 bits, to reset_port; how Linux comes to it:

@@ -372,6 +372,8 @@ const struct conf_variable *conf_variable(unsigned index);
  * else the last one outside of all. NULL: there is none.
  */
 const struct conf_set *conf_set_find(const struct conf *c, const char *name, int vdev);
+/* Its value as conf_option_value gives it; that of a number, address or truth value. */
+int conf_set_value(const struct conf_set *set, uint64_t *ret_value) MUST_CHECK;
 /* The truth value of a variable; if it is not set, or no truth value, its initial one. */
 bool conf_set_bool(const struct conf *c, const char *name, int vdev);
 

@@ -12,15 +12,13 @@ static const struct conf_variable variables[] = {
 	{ { "counter-offset", QVMX_OPT_NUMBER,
 	    .help = "guest counter less host counter; all ones: start at 0" },
 	  "global",
-	  "0xffffffffffffffff",
-	  CONF_VARIABLE_LATER },
+	  "0xffffffffffffffff" },
 	{ { "debug", QVMX_OPT_BOOL, .help = "include this vdev in the status report" },
 	  "vdev",
 	  "on" },
 	{ { "exit-on-halt", QVMX_OPT_BOOL, .help = "a halted vCPU gives its host CPU to others" },
 	  "global",
-	  "on",
-	  CONF_VARIABLE_LATER },
+	  "on" },
 	{ { "fdt-dump-file", QVMX_OPT_PATH, .help = "write the guest's device tree to this file" },
 	  "global",
 	  "",
@@ -42,8 +40,7 @@ static const struct conf_variable variables[] = {
 	{ { "legacy-free", QVMX_OPT_BOOL,
 	    .help = "the guest is told that there are no legacy devices" },
 	  "global",
-	  "off",
-	  CONF_VARIABLE_LATER },
+	  "off" },
 	{ { "message-block-timeout", QVMX_OPT_NUMBER,
 	    .help = "milliseconds that a host server may block; no effect on Linux" },
 	  "global",
@@ -84,17 +81,26 @@ const struct conf_set *conf_set_find(const struct conf *c, const char *name, int
 	return best;
 }
 
+static const struct conf_variable *variable_of(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(variables); i++) {
+		if (!strcmp(variables[i].option.name, name))
+			return &variables[i];
+	}
+	return NULL;
+}
+
+int conf_set_value(const struct conf_set *set, uint64_t *ret_value)
+{
+	return conf_option_value(&variable_of(set->var.text)->option, set->value.text, ret_value);
+}
+
 bool conf_set_bool(const struct conf *c, const char *name, int vdev)
 {
 	const struct conf_set *set = conf_set_find(c, name, vdev);
 	uint64_t value = 0;
 
-	for (unsigned i = 0; i < ARRAY_LEN(variables); i++) {
-		if (!strcmp(variables[i].option.name, name))
-			(void)!conf_bool_parse(variables[i].initial, &value);
-	}
-	if (set)
-		(void)!conf_bool_parse(set->value.text, &value);
+	(void)!conf_bool_parse(set ? set->value.text : variable_of(name)->initial, &value);
 	return value;
 }
 

@@ -51,6 +51,12 @@ struct engine_host {
 	/* An instruction that cannot be emulated. True: the guest gets an undefined instruction
 	 * exception. */
 	bool (*unsupported)(void *ctx, struct guest_cpu *gcp, const char *why);
+	/*
+	 * With register_exits: a system register that the engine does not know. True: the guest
+	 * gets an exception; else a write is dropped and a read gives *value.
+	 */
+	bool (*unsupported_register)(void *ctx, struct guest_cpu *gcp, bool write, uint32_t index,
+				     uint64_t *value);
 	/* Asked between entries: true ends vcpu_run with ENGINE_END_STOPPED. */
 	bool (*must_stop)(void *ctx, struct guest_cpu *gcp);
 	/*
@@ -107,6 +113,14 @@ struct engine_msi_route {
 	uint64_t addr;
 };
 
+/* What a VM may ask for; all zero is the usual. */
+struct engine_options {
+	bool halt_in_guest;  /* a halted vCPU keeps its host CPU */
+	bool register_exits; /* accesses to registers that the engine does not know ask the host */
+	bool counter_given;  /* else the guest's counter starts at 0 */
+	uint64_t counter_offset; /* guest's counter less the host's */
+};
+
 struct engine_ops {
 	const char *name;
 	/* Back guest-physical [gpa, gpa + len) with hva; len and both addresses are multiples of 4
@@ -115,6 +129,9 @@ struct engine_ops {
 			  bool readonly);
 	/* Sets first_msi_gsi too. */
 	int (*irqchip_set)(struct engine *e, const struct engine_machine *machine);
+	/* Before the first vCPU. -ENOTSUP: *ret_why says what this engine lacks. */
+	int (*options_set)(struct engine *e, const struct engine_options *options,
+			   const char **ret_why);
 	int (*vcpu_create)(struct engine *e, unsigned index, unsigned num_cpus,
 			   struct guest_cpu **ret_cpu);
 	void (*vcpu_destroy)(struct guest_cpu *gcp); /* its vcpu_run has ended */

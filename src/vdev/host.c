@@ -391,6 +391,7 @@ int vdev_host_configured(struct vdev_host *host)
 
 void vdev_host_gen_acpi(struct vdev_host *host)
 {
+	host->num_acpi = 0; /* whoever asks again gets the same */
 	vdev_host_control(host, VDEV_CTRL_GEN_ACPI);
 }
 

@@ -188,6 +188,7 @@ int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg, struct vm_acpi_ar
 			    .port = PORT_PLATFORM + PLATFORM_EVENT },
 		.devices = a.devices,
 		.num_devices = host->num_acpi,
+		.legacy_free = conf_set_bool(vm->conf, "legacy-free", -1),
 		.extra = vm->acpi_extra,
 		.num_extra = vm->num_acpi_extra,
 	};
@@ -381,6 +382,7 @@ int vm_tables_dump(struct vm *vm)
 	struct loader ld = { .vm = vm };
 	uint64_t rsdp = 0;
 
+	vdev_host_gen_acpi(vm->vdevs);
 	ranges_from_plan(vm, &ld.ranges);
 	return tables_load(&ld, &rsdp);
 }

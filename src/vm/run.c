@@ -86,6 +86,22 @@ static uint64_t vm_memory_size(const struct vm *vm)
 	return size;
 }
 
+static bool vm_unsupported_register(void *ctx, struct guest_cpu *gcp, bool write, uint32_t index,
+				    uint64_t *value)
+{
+	struct vm *vm = ctx;
+
+	if (!write)
+		*value = 0;
+	if (vm->conf->unsupported[CONF_UNSUP_REGISTER] == CONF_ACTION_ABORT &&
+	    vm_end(vm, GTC_UNSUPPORTED))
+		log_write(LOG_SEV_FATAL,
+			  "vCPU %u: %s of register 0x%x, which is not emulated (unsupported "
+			  "register abort)",
+			  gcp->index, write ? "write" : "read", index);
+	return vm->conf->unsupported[CONF_UNSUP_REGISTER] == CONF_ACTION_FAIL;
+}
+
 static bool vm_must_stop(void *ctx, struct guest_cpu *gcp)
 {
 	struct vm *vm = ctx;
@@ -195,6 +211,7 @@ static void *vm_cpu_main(void *arg)
 	const struct engine_host host = {
 		.access = vm_access,
 		.unsupported = vm_unsupported_instruction,
+		.unsupported_register = vm_unsupported_register,
 		.must_stop = vm_must_stop,
 		.must_hold = vm_must_hold,
 		.hold = vm_hold_here,
@@ -599,6 +616,29 @@ static int vm_engine_create(struct vm *vm)
 	return rc;
 }
 
+/* `set counter-offset` and `exit-on-halt`, `unsupported register`. */
+static int vm_options_set(struct vm *vm)
+{
+	const struct conf_set *counter = conf_set_find(vm->conf, "counter-offset", -1);
+	struct engine_options options = {
+		.halt_in_guest = !conf_set_bool(vm->conf, "exit-on-halt", -1),
+		/* To give an exception is what the engine does by itself. */
+		.register_exits = vm->conf->unsupported[CONF_UNSUP_REGISTER] != CONF_ACTION_FAIL,
+	};
+	const char *why = NULL;
+	uint64_t offset;
+	int rc;
+
+	if (counter && !conf_set_value(counter, &offset) && offset != UINT64_MAX) {
+		options.counter_given = true;
+		options.counter_offset = offset;
+	}
+	rc = vm->engine->ops->options_set(vm->engine, &options, &why);
+	if (rc)
+		log_write(LOG_SEV_FATAL, "KVM: %s: %s", why ? why : "options", strerror(-rc));
+	return rc;
+}
+
 /* One step of the assembly, with what to say when it fails. */
 #define STEP(call, what)                                                              \
 	do {                                                                          \
@@ -621,6 +661,9 @@ static int vm_assemble(struct vm *vm)
 	if (rc)
 		return rc;
 	rc = vm_engine_create(vm);
+	if (rc)
+		return rc;
+	rc = vm_options_set(vm);
 	if (rc)
 		return rc;
 	STEP(memory_attach(vm->mem, vm->engine), "KVM does not take the guest's memory");

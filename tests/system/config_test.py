@@ -29,7 +29,7 @@ def test_all_mistakes_of_all_files_in_one_run(tmp_path):
         assert part in result.stderr, result.stderr
 
 
-@pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n", "vdev virtio-entropy loc 0x1c0d0000\n", "set exit-on-halt off\n",
+@pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n", "vdev virtio-entropy loc 0x1c0d0000\n", "set fdt-dump-file x\n",
                                   "fdt load x\n"])
 def test_known_words_that_are_not_built_say_so(tmp_path, text):
     result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
@@ -231,6 +231,17 @@ def test_formats():
     assert subprocess.run([QVM, "--format=xml", "cpu"], capture_output=True, check=False).returncode == 2
     result = subprocess.run([QVM, "--format=text", "ram", "1x"], capture_output=True, text=True, check=False)
     assert result.returncode == 65 and result.stdout == "" and "command line:2:1: error:" in result.stderr
+
+
+def test_legacy_free_is_told_to_the_guest(tmp_path):
+    """The boot architecture flags of the FADT: devices, keyboard controller, no VGA, no CMOS clock."""
+    def flags(more):
+        result = qvm(tmp_path, "ram 256m\nset acpi-dump-dir .\n" + more + guests.PLATFORM + "vdev ser8250 intr myioapic:4\n", "dryrun")
+        assert result.returncode == 0, result.stderr
+        return struct.unpack_from("<H", (tmp_path / "FACP.dat").read_bytes(), 109)[0]
+
+    assert flags("") == flags("set legacy-free off\n") == 0x5
+    assert flags("set legacy-free on\n") == 0x24
 
 
 def test_set_query_lists_type_context_and_value(tmp_path):

@@ -229,6 +229,50 @@ def test_a_stock_guest_has_the_users_acpi_table(host, tmp_path):
     assert marked(text, "bad") == "0"
 
 
+def test_unsupported_register_rules(host):
+    """A read of a model specific register that nobody has: an exception by default, all zero, or the end of the VM."""
+    code = (b"\xc7\x06\x34\x00\x21\x00\xc7\x06\x36\x00\xc0\x07"  # the vector of exception 13: 0x7c0:0x21
+            b"\x66\xb9\x45\x23\x01\x00\x0f\x32\x04N\xba\xf8\x03\xee"  # rdmsr 0x12345, AL + "N" to COM1
+            b"\xba\x03\x06\xb0\x01\xee\xf4"
+            b"\xba\xf8\x03\xb0G\xee\xba\x03\x06\xb0\x01\xee\xf4")
+    host.board.push(code, "/tmp/guest.bin")
+    base = RAW + "vdev ser8250 hostdev >-\n"
+    assert host.qvm(base).text == "G"
+    assert host.qvm(base + "unsupported register fail\n").text == "G"
+    assert host.qvm(base + "unsupported register ignore\n").text == "N"
+    aborted = host.qvm(base + "unsupported register abort\n", check=False)
+    assert aborted.status == 5 and "read of register 0x12345" in aborted.error and aborted.text == ""
+
+
+def test_the_guests_counter_has_its_offset(host):
+    """The upper half of the time stamp counter, on COM1."""
+    host.board.push(b"\x0f\x31\x66\x89\xd3\xba\xf8\x03\xb9\x04\x00\x88\xd8\xee\x66\xc1\xeb\x08\xe2\xf7"
+                    b"\xba\x03\x06\xb0\x01\xee\xf4", "/tmp/guest.bin")
+
+    def counter(words):
+        host.qvm(words + RAW + "vdev ser8250 hostdev >/tmp/t/out\n", before=": > /tmp/t/out")
+        return struct.unpack("<I", host.board.fetch("/tmp/t/out"))[0]
+
+    assert counter("") < 0x100
+    assert counter("set counter-offset 0xffffffffffffffff\n") < 0x100
+    assert (counter("set counter-offset 0x4142434400000000\n") - 0x41424344) % (1 << 32) < 0x10000
+    assert counter("set counter-offset 0\n") < 0x10000
+
+
+def test_a_halt_that_does_not_exit(host):
+    """KVM's own count of halts that left the guest while it sleeps."""
+    def halts(words):
+        command = host.start(*guests.linux("echo ready; sleep 8", extra=words))
+        command.read_until("ready", timeout=120)
+        count = "cat /sys/kernel/debug/kvm/$(pgrep -x qvm)-*/halt_exits"
+        seen = host.run(f"mount -t debugfs none /sys/kernel/debug 2> /dev/null; a=$({count}); sleep 4; b=$({count}); echo $((b - a))").text
+        assert command.wait(timeout=60).status == 0
+        return int(seen)
+
+    assert halts("set exit-on-halt off\n") == 0
+    assert halts("") > 20
+
+
 def test_debug_shows_more(host):
     """`debug` adds that kind of message; what the VM does otherwise is the same."""
     assert host.qvm("ram 1m\ndebug\nload 0x7c00,/payload/hi.bin\nvdev ser8250 hostdev >-\n").text == "Hi\n"

@@ -44,6 +44,13 @@ static int kvm_irqchip_set(struct engine *e, const struct engine_machine *machin
 	return 0;
 }
 
+static int kvm_options_set(struct engine *e, const struct engine_options *options,
+			   const char **ret_why)
+{
+	kvm_of(e)->options = *options;
+	return kvm_arch_options_set(kvm_of(e), ret_why);
+}
+
 static int kvm_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus,
 			   struct guest_cpu **ret_cpu)
 {
@@ -196,6 +203,7 @@ static const struct engine_ops kvm_ops = {
 	.name = "kvm",
 	.memory_set = kvm_memory_set,
 	.irqchip_set = kvm_irqchip_set,
+	.options_set = kvm_options_set,
 	.vcpu_create = kvm_vcpu_create,
 	.vcpu_destroy = kvm_vcpu_destroy,
 	.vcpu_boot = kvm_vcpu_boot,

@@ -17,6 +17,7 @@ struct kvm {
 	struct engine_machine machine;
 	struct kvm_cpu *boot_cpu; /* takes the 8259s' interrupt; NULL: not made */
 	_Atomic bool extint;	  /* the 8259s' output */
+	struct engine_options options;
 	struct kvm_cpuid2 *cpuid; /* x86-64: what this KVM supports */
 };
 
@@ -54,6 +55,9 @@ int kvm_arch_extint(struct kvm_cpu *vcpu, const struct engine_host *host);
 int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus);
 int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot);
 enum kvm_arch_exception { KVM_ARCH_UNDEFINED_INSTRUCTION, KVM_ARCH_BUS_ERROR };
+int kvm_arch_options_set(struct kvm *kvm, const char **ret_why);
+/* An exit that only this architecture has. False: it is not known. */
+bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host);
 int kvm_arch_vcpu_notes(struct kvm_cpu *vcpu, struct strbuf *out);
 int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what);
 

@@ -189,6 +189,8 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 				      run->fail_entry.hardware_entry_failure_reason);
 			goto out;
 		default:
+			if (kvm_arch_exit(vcpu, host))
+				break;
 			why = kvm_why(vcpu, "KVM returned an exit that is not known here:",
 				      run->exit_reason);
 			goto out;

@@ -124,6 +124,60 @@ int kvm_arch_extint(struct kvm_cpu *vcpu, const struct engine_host *host)
 	return rc;
 }
 
+static int kvm_cap_enable(struct kvm *kvm, uint32_t cap, uint64_t value)
+{
+	struct kvm_enable_cap enable = { .cap = cap, .args = { value } };
+
+	return kvm_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &enable);
+}
+
+int kvm_arch_options_set(struct kvm *kvm, const char **ret_why)
+{
+	const struct engine_options *o = &kvm->options;
+	int can = ioctl(kvm->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_DISABLE_EXITS);
+	int rc = 0;
+
+	if (o->halt_in_guest && (can < 0 || !(can & KVM_X86_DISABLE_EXITS_HLT))) {
+		*ret_why = "this KVM cannot let a halted vCPU keep its host CPU "
+			   "(KVM_CAP_X86_DISABLE_EXITS)";
+		return -ENOTSUP;
+	}
+	if (o->halt_in_guest)
+		rc = kvm_cap_enable(kvm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT);
+	if (!rc && o->register_exits)
+		rc = kvm_cap_enable(kvm, KVM_CAP_X86_USER_SPACE_MSR,
+				    KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL);
+	if (rc)
+		*ret_why = "this KVM does not take what the configuration asks for";
+	return rc;
+}
+
+static int kvm_counter_set(struct kvm_cpu *vcpu)
+{
+	uint64_t offset = vcpu->kvm->options.counter_offset;
+	struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL,
+					.attr = KVM_VCPU_TSC_OFFSET,
+					.addr = (uintptr_t)&offset };
+
+	return vcpu->kvm->options.counter_given ? kvm_ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr)
+						: 0;
+}
+
+bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host)
+{
+	struct kvm_run *run = vcpu->run;
+	uint64_t value = run->msr.data;
+
+	if (run->exit_reason != KVM_EXIT_X86_RDMSR && run->exit_reason != KVM_EXIT_X86_WRMSR)
+		return false;
+	run->msr.error = host->unsupported_register(host->ctx, &vcpu->cpu,
+						    run->exit_reason == KVM_EXIT_X86_WRMSR,
+						    run->msr.index, &value);
+	if (run->exit_reason == KVM_EXIT_X86_RDMSR)
+		run->msr.data = value;
+	return true;
+}
+
 static int kvm_set_msrs(struct kvm_cpu *vcpu)
 {
 	struct {
@@ -167,6 +221,8 @@ int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus)
 		rc = kvm_set_msrs(vcpu);
 	if (!rc)
 		rc = kvm_set_lapic(vcpu);
+	if (!rc)
+		rc = kvm_counter_set(vcpu);
 	return rc;
 }
 
