@@ -88,9 +88,10 @@ def test_refused_loads(host, files):
 def test_firmware_starts_at_the_reset_vector(host):
     """With the state of a processor after a reset: CS base 0xffff0000, IP 0xfff0."""
     code = (b"\xba\xf8\x03\x8c\xc8\x3d\x00\xf0"  # COM1; is CS 0xf000?
-            b"\xb0F\x74\x02\xb0?\xee\xb0\n\xee"  # "F" if it is
-            b"\xba\x03\x06\xb0\x01\xee\xf4")  # the reset register
-    rom = code.ljust(0xfff0, b"\xf4") + b"\xe9\x0d\x00".ljust(16, b"\xf4")  # at 0xfff0: jump to 0
+            b"\xb0F\x74\x02\xb0?\xee\xb0\n\xee")  # "F" if it is
+    reset = b"\xba\x03\x06\xb0\x01\xee\xf4"  # the reset register
+    # The first byte is no entry; from 0xfff0 a jump leads to 0x100.
+    rom = (reset.ljust(0x100, b"\xf4") + code + reset).ljust(0xfff0, b"\xf4") + b"\xe9\x0d\x01".ljust(16, b"\xf4")
     host.board.push(rom, "/tmp/t/rom")
     base = f"ram 640k\nrom 0xffff0000,64k\n{COM1}"
     assert host.qvm(base + "load 0xffff0000,/tmp/t/rom\n", timeout=30).text == "F\n"
