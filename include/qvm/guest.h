@@ -101,6 +101,14 @@ typedef enum guest_termination_cause {
 	GTC_CUSTOM_MAX = 63
 } guest_termination_cause_t;
 
+/*
+ * Dump the guest to where the configuration's `dump` says. Returns at once: the dump is made on
+ * another thread while the guest's vCPUs stand still, and a guest_terminate that comes meanwhile
+ * waits for it. Running stage, any thread. Returns EOK, or ENOENT: the configuration has no `dump`.
+ * (What it returns is ours.)
+ */
+int guest_write_core_file(void);
+
 /* End the VM. Returns at once; the guest's vCPUs stop soon after. Any stage. */
 void guest_terminate(guest_termination_cause_t cause);
 

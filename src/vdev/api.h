@@ -13,6 +13,7 @@
 #include <qvm/types.h>
 #include <qvm/vdev-core.h>
 #include <qvm/vio.h>
+#include <qvm/wdog.h>
 #include <qvm/x/acpi.h>
 #include <qvm/x/conf.h>
 #include <qvm/x/loop.h>

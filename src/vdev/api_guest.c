@@ -145,6 +145,18 @@ void guest_msi_signal(vdev_t *src, uint64_t addr, unsigned data)
 	(void)host->engine->ops->msi_send(host->engine, addr, data);
 }
 
+int guest_write_core_file(void)
+{
+	struct vdev_host *host = vdev_host_current();
+
+	if (!host || !host->conf->dump.text)
+		return ENOENT;
+	atomic_fetch_add(&host->num_cores, 1);
+	if (host->core_file)
+		host->core_file(host->terminate_ctx);
+	return EOK;
+}
+
 void guest_terminate(guest_termination_cause_t cause)
 {
 	struct vdev_host *host = vdev_host_current();

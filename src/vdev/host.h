@@ -117,7 +117,9 @@ struct vdev_host {
 	_Atomic bool running;
 	_Atomic int cause;			 /* of guest_terminate; -1: none */
 	void (*terminate)(void *ctx, int cause); /* any thread; may be called several times */
-	void *terminate_ctx;
+	void (*core_file)(void *ctx); /* dump the guest soon; any thread; NULL: on the bench */
+	void *terminate_ctx;	      /* of both */
+	_Atomic unsigned num_cores;   /* dumps that vdevs asked for */
 };
 
 /* plan, mem and pci must be there; they and conf outlive the host. */

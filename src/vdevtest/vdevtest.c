@@ -282,3 +282,8 @@ int vdevtest_ended(const struct vdevtest *t)
 {
 	return atomic_load(&t->host->cause);
 }
+
+unsigned vdevtest_cores(const struct vdevtest *t)
+{
+	return atomic_load(&t->host->num_cores);
+}

@@ -355,6 +355,17 @@ static void vm_dump(struct vm *vm)
 	strbuf_free(&notes);
 }
 
+/* The end that a vdev wanted meanwhile. See vm_terminate. */
+static void vm_core_done(struct vm *vm)
+{
+	if (!atomic_exchange(&vm->core_wanted, false))
+		return;
+	int cause = atomic_load(&vm->end_after_core);
+
+	if (cause >= 0)
+		vm_end(vm, cause);
+}
+
 /* SIGUSR1: the VM and each vdev, to the log. */
 static void vm_report(struct vm *vm)
 {
@@ -387,6 +398,7 @@ static void vm_signal(struct vm *vm, int signal_fd)
 		break;
 	case SIGUSR2:
 		vm_dump(vm);
+		vm_core_done(vm);
 		break;
 	default:
 		break;

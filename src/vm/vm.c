@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -26,9 +27,25 @@ bool vm_end(struct vm *vm, int status)
 	return true;
 }
 
+/* The main thread clears core_wanted before it looks at end_after_core, so one of the two ends the
+ * VM, whichever way they meet. */
 static void vm_terminate(void *ctx, int cause)
 {
-	vm_end(ctx, cause);
+	struct vm *vm = ctx;
+	int none = -1;
+
+	atomic_compare_exchange_strong(&vm->end_after_core, &none, cause);
+	if (!atomic_load(&vm->core_wanted))
+		vm_end(vm, cause);
+}
+
+/* A dump is made on the main thread, which holds all vCPUs meanwhile. */
+static void vm_core_file(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	atomic_store(&vm->core_wanted, true);
+	(void)kill(getpid(), SIGUSR2);
 }
 
 static int vm_memory_create(struct vm *vm)
@@ -160,6 +177,7 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	pthread_mutex_init(&vm->hold_mtx, NULL);
 	pthread_cond_init(&vm->hold_changed, NULL);
 	*ret_vm = vm;
+	atomic_init(&vm->end_after_core, -1);
 	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = vm->end_fd < 0 ? -errno : plan_create(conf, &vm->plan);
 	if (!rc)
@@ -174,6 +192,7 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 		rc = vdev_host_create(conf, vm->plan, vm->mem, vm->pci, &vm->vdevs);
 	if (!rc) {
 		vm->vdevs->terminate = vm_terminate;
+		vm->vdevs->core_file = vm_core_file;
 		vm->vdevs->terminate_ctx = vm;
 		rc = vdev_host_configure(vm->vdevs);
 	}

@@ -69,6 +69,9 @@ struct vm {
 	time_t started;	 /* CLOCK_MONOTONIC, seconds */
 	int end_fd;	 /* eventfd: somebody wants the end; -1: not made */
 	_Atomic int end; /* exit status, -1: runs */
+	/* A vdev wants a dump; the end that a vdev wants comes after it. */
+	_Atomic bool core_wanted;
+	_Atomic int end_after_core; /* -1: none */
 	bool button_pressed;
 };
 

@@ -69,6 +69,8 @@ void vdevtest_eoi(struct vdevtest *t, unsigned vector);
 
 /* Has a vdev asked for the end (guest_terminate)? Its cause, or -1. */
 int vdevtest_ended(const struct vdevtest *t);
+/* How many dumps vdevs have asked for (guest_write_core_file). None is written. */
+unsigned vdevtest_cores(const struct vdevtest *t);
 
 /* PCI configuration space of bus 0 by ECAM. */
 uint32_t vdevtest_pci_read(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len);

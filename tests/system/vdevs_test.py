@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vdevs beyond a PC's platform and VirtIO's usual set, used by stock guests."""
+import re
+
+import pytest
+
+import guests
+from guests import marked
+from lab import cpio, full_kernel
+
+
+def test_trace_counts_and_tells(host):
+    """A guest's program reads and writes the cell by /dev/mem; the log and the host kernel's trace tell of it."""
+    host.run("mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; echo > /sys/kernel/tracing/trace")
+    configuration, archive = guests.linux(
+        "a=$(devmem 0xfa000000); sleep 2; echo later=$(($(devmem 0xfa000000) - a)); devmem 0xfa000000 32 1000000; "
+        "echo set=$(($(devmem 0xfa000000)))", extra="vdev trace loc 0xfa000000 emit-logger emit-trace 12\n")
+    result = host.qvm(configuration, archive)
+    text = result.text.replace("\r\n", "\n")
+    assert 1 <= int(marked(text, "later")) <= 60
+    assert 1000000 <= int(marked(text, "set")) <= 1000060
+    assert "vdev trace: write 1000000" in result.error
+    assert "vdev trace: event 12: write 1000000" in host.run("cat /sys/kernel/tracing/trace").text
+
+
+@pytest.fixture(scope="module")
+def full(board):
+    """Debian's kernel with all drivers, on the board; returns the files of its modules."""
+    with open(full_kernel.kernel(), "rb") as kernel:
+        board.push(kernel.read(), "/tmp/vmlinuz-full", timeout=120)
+    return full_kernel.module_files()
+
+
+def full_linux(host, files, script, **options):
+    run = {key: options.pop(key) for key in ("timeout", "check") if key in options}
+    configuration, _ = guests.linux(None, **options)
+    archive = cpio.archive({**files, "test": "#!/bin/busybox sh\nbusybox --install -s /bin\n" + script})
+    return host.qvm(configuration.replace("/payload/vmlinuz", "/tmp/vmlinuz-full"), archive, timeout=150, **run)
+
+
+# The kernel's timeout is longer than a board's pauses; a second later than it the watchdog must have bitten.
+WATCHDOG = ("insmod /modules/ib700wdt.ko timeout=10; exec 3> /dev/watchdog; for i in $(seq 14); do echo k >&3; sleep 1; done; "
+            "echo kicked=$i; ")
+
+
+def test_watchdog_bites_a_guest_that_no_longer_kicks_it(host, full):
+    """Linux's own driver: as long as it kicks nothing happens; then the guest is dumped and the VM ends with status 4."""
+    host.run("mkdir -p /tmp/t/dumps")
+    result = full_linux(host, full, WATCHDOG + "sleep 60; echo survived=yes", check=False,
+                        extra="dump /tmp/t/dumps\nvdev wdt-ib700 action dump,terminate\n")
+    assert result.status == 4, result.error
+    assert marked(result.text.replace("\r\n", "\n"), "kicked") == "14"
+    assert "survived" not in result.text
+    assert "has not kicked its watchdog in time" in result.error
+    assert re.search(r"the guest is dumped to '/tmp/t/dumps/qvm-guest-.*\.gcore'", result.error)
+    host.run("ls /tmp/t/dumps/qvm-guest-*.gcore")
+
+
+def test_watchdog_is_stopped_by_its_driver(host, full):
+    result = full_linux(host, full, WATCHDOG.replace("14", "2") + "echo V >&3; exec 3>&-; sleep 15; echo survived=yes",
+                        extra="vdev wdt-ib700\n")
+    assert marked(result.text.replace("\r\n", "\n"), "survived") == "yes"
