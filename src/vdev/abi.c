@@ -48,6 +48,7 @@ SIZE(struct vio_description, 32);
 OFFSET(struct vio_description, device_features, 16);
 
 SIZE(struct qvmx_option, 48);
+SIZE(struct qvmx_pci_info, 20);
 SIZE(struct qvmx_vdev_info, 40);
 SIZE(struct qvmx_queue_ops, 32);
 SIZE(struct qvmx_request, 40);

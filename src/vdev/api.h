@@ -18,6 +18,7 @@
 #include <qvm/x/conf.h>
 #include <qvm/x/loop.h>
 #include <qvm/x/model.h>
+#include <qvm/x/pci.h>
 #include <qvm/x/pic.h>
 #include <qvm/x/queue.h>
 #include <qvm/x/region.h>

@@ -60,3 +60,19 @@ def test_watchdog_is_stopped_by_its_driver(host, full):
     result = full_linux(host, full, WATCHDOG.replace("14", "2") + "echo V >&3; exec 3>&-; sleep 15; echo survived=yes",
                         extra="vdev wdt-ib700\n")
     assert marked(result.text.replace("\r\n", "\n"), "survived") == "yes"
+
+
+def test_dummy_has_the_ids_of_a_device_of_the_host(host):
+    """lspci in the guest says of the dummy what it says of the device in the host; given ids at a fixed place; function 0."""
+    script = ("mount -o ro -t squashfs /dev/vda /mnt; mount -t proc proc /mnt/proc; mount -t sysfs sys /mnt/sys; "
+              "chroot /mnt lspci -n; chroot /mnt lspci -n -v -s 00:02.0")
+    text = host.linux(script, extra="vdev virtio-blk hostdev </payload/tools.squashfs\nvdev pci-dummy clone pci:0:0.0\n"
+                      "vdev pci-dummy loc pci:0:31.0 vendor 8086 device 2918 class 060100 revision 2\n"
+                      "vdev pci-dummy loc pci:0:31.3 vendor 8086 device 2930 class 0c0500\n")
+    host_line = host.run("lspci -n -s 00:00.0").text.split(" ", 1)[1].strip()
+    assert f"00:02.0 {host_line}" in text
+    subsystem = "".join(host.run(f"cut -c3- /sys/bus/pci/devices/0000:00:00.0/subsystem_{name}").text.strip() + ":"
+                        for name in ("vendor", "device"))[:-1]
+    assert f"Subsystem: {subsystem}" in text
+    assert "00:1f.0 0601: 8086:2918 (rev 02)" in text
+    assert "00:1f.3 0c05: 8086:2930" in text
