@@ -22,7 +22,8 @@ typedef uint32_t guest_cpu_access_flags_t;
  * may be NULL for QST_MEMORY. QST_MEMORY reaches guest RAM (writes: not ROM) and nothing else.
  * Returns EOK; -1 when the guest must get an exception (see guest_cpu_to_vrs); EFAULT: outside
  * guest RAM; ERANGE: data_len is more than the blocks hold; EPERM: state of a vCPU that is not
- * stopped; ENOTSUP: that type is not built.
+ * stopped; EINVAL: outside of the registers; ENOTSUP: that type is not built. QST_CPUREGS reaches
+ * gcp's registers (x/cpu.h) in VDEV_CTRL_GUEST_STARTING, where these two may be called as well.
  */
 int guest_cpu_read(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
 		   const struct qvm_state_block *blk, unsigned nblks, void *data, size_t data_len);

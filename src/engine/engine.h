@@ -104,6 +104,12 @@ struct engine_boot {
 	uint64_t cs_base; /* real mode */
 };
 
+/* The general registers of a vCPU; x86-64: rax rbx rcx rdx rsi rdi rsp rbp r8 to r15 rip rflags. */
+enum { ENGINE_NUM_REGS = 18 };
+struct engine_regs {
+	uint64_t r[ENGINE_NUM_REGS];
+};
+
 /* A route of the interrupt routing table: GSI to message. The pins of the kernel machine are the
  * engine's own; in the split machine the route of a pin is what it sends when it is level
  * triggered, so that the engine reports the interrupt's end (engine_host.eoi). */
@@ -136,6 +142,9 @@ struct engine_ops {
 			   struct guest_cpu **ret_cpu);
 	void (*vcpu_destroy)(struct guest_cpu *gcp); /* its vcpu_run has ended */
 	int (*vcpu_boot)(struct guest_cpu *gcp, const struct engine_boot *boot);
+	/* The registers of a vCPU whose vcpu_run has not begun. */
+	int (*vcpu_regs_get)(struct guest_cpu *gcp, struct engine_regs *ret_regs);
+	int (*vcpu_regs_set)(struct guest_cpu *gcp, const struct engine_regs *regs);
 	/* Run until it ends. On its own thread. *ret_why: text for people that lasts as long as the
 	 * vCPU, or NULL. */
 	enum engine_end (*vcpu_run)(struct guest_cpu *gcp, const struct engine_host *host,

@@ -16,6 +16,8 @@
 #include <qvm/wdog.h>
 #include <qvm/x/acpi.h>
 #include <qvm/x/conf.h>
+#include <qvm/x/cpu.h>
+#include <qvm/x/load.h>
 #include <qvm/x/loop.h>
 #include <qvm/x/model.h>
 #include <qvm/x/pci.h>

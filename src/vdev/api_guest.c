@@ -68,9 +68,33 @@ enum bus_result vdev_access(void *opaque, unsigned cookie, struct bus_access *ac
 	}
 }
 
+_Static_assert(sizeof(struct qvmx_cpu_registers) == sizeof(struct engine_regs), "registers");
+
+/* Only a vCPU that has not run yet is known to be stopped. */
+static int regs_copy(struct guest_cpu *gcp, uint64_t offset, uint8_t *data, size_t len,
+		     bool to_regs)
+{
+	struct engine_regs regs;
+
+	if (!gcp || !range_inside(offset, len, 0, sizeof(regs)))
+		return EINVAL;
+	if (vdev_host_current()->running)
+		return EPERM;
+	int rc = gcp->engine->ops->vcpu_regs_get(gcp, &regs);
+
+	if (rc)
+		return -rc;
+	if (!to_regs) {
+		memcpy(data, (uint8_t *)&regs + offset, len);
+		return EOK;
+	}
+	memcpy((uint8_t *)&regs + offset, data, len);
+	return -gcp->engine->ops->vcpu_regs_set(gcp, &regs);
+}
+
 /* Copy between the blocks, taken as one string of bytes, and data. */
-static int blocks_copy(const struct qvm_state_block *blk, unsigned nblks, uint8_t *data, size_t len,
-		       bool to_blocks)
+static int blocks_copy(struct guest_cpu *gcp, const struct qvm_state_block *blk, unsigned nblks,
+		       uint8_t *data, size_t len, bool to_blocks)
 {
 	struct vdev_host *host = vdev_host_current();
 
@@ -80,7 +104,8 @@ static int blocks_copy(const struct qvm_state_block *blk, unsigned nblks, uint8_
 		if (!n)
 			continue;
 		uint64_t immediate = blk[i].location;
-		void *p;
+		void *p = NULL;
+		int rc = EOK;
 
 		switch (blk[i].qst_type) {
 		case QST_HOST:
@@ -96,10 +121,16 @@ static int blocks_copy(const struct qvm_state_block *blk, unsigned nblks, uint8_
 				return EINVAL;
 			p = &immediate;
 			break;
+		case QST_CPUREGS:
+			rc = regs_copy(gcp, blk[i].location, data, n, to_blocks);
+			break;
 		default:
 			return ENOTSUP;
 		}
-		memcpy(to_blocks ? p : (void *)data, to_blocks ? (void *)data : p, n);
+		if (rc != EOK)
+			return rc;
+		if (p)
+			memcpy(to_blocks ? p : (void *)data, to_blocks ? (void *)data : p, n);
 		data += n;
 		len -= n;
 	}
@@ -109,16 +140,16 @@ static int blocks_copy(const struct qvm_state_block *blk, unsigned nblks, uint8_
 int guest_cpu_read(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
 		   const struct qvm_state_block *blk, unsigned nblks, void *data, size_t data_len)
 {
-	(void)gcp, (void)flags;
-	return blocks_copy(blk, nblks, data, data_len, false);
+	(void)flags;
+	return blocks_copy(gcp, blk, nblks, data, data_len, false);
 }
 
 int guest_cpu_write(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
 		    const struct qvm_state_block *blk, unsigned nblks, const void *data,
 		    size_t data_len)
 {
-	(void)gcp, (void)flags;
-	return blocks_copy(blk, nblks, (uint8_t *)(uintptr_t)data, data_len, true);
+	(void)flags;
+	return blocks_copy(gcp, blk, nblks, (uint8_t *)(uintptr_t)data, data_len, true);
 }
 
 int guest_write_all_ones(struct guest_cpu *gcp, const struct qvm_state_block *blk)
@@ -309,6 +340,25 @@ uint64_t qvmx_option_value(const struct qvmx_option *opt, const char *text)
 	uint64_t value = 0;
 
 	return conf_option_value(opt, text, &value) ? 0 : value;
+}
+
+int qvmx_option_parse(const struct qvmx_option *opt, const char *text, uint64_t *ret_value)
+{
+	return -conf_option_value(opt, text, ret_value);
+}
+
+int qvmx_load_piece(const vdev_t *vdp, unsigned index, struct qvmx_load *ret_piece)
+{
+	const struct vdev_host *host = vdev_instance_of(vdp)->host;
+
+	if (index >= host->num_loads)
+		return ENOENT;
+	const struct vdev_load *l = &host->loads[index];
+
+	*ret_piece = (struct qvmx_load){
+		.path = l->path, .line = l->line, .gpa = l->gpa, .offset = l->offset, .len = l->len
+	};
+	return EOK;
 }
 
 int qvmx_region_add(vdev_t *vdp, const struct qvm_state_block *where, unsigned cookie)

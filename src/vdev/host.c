@@ -74,6 +74,7 @@ void vdev_host_free(struct vdev_host *host)
 	if (host->clock)
 		clock_free(host->clock);
 	free(host->acpi);
+	free(host->loads);
 	free(host);
 	the_host = NULL;
 }
@@ -393,6 +394,17 @@ void vdev_host_gen_acpi(struct vdev_host *host)
 {
 	host->num_acpi = 0; /* whoever asks again gets the same */
 	vdev_host_control(host, VDEV_CTRL_GEN_ACPI);
+}
+
+int vdev_host_load_add(struct vdev_host *host, const struct vdev_load *piece)
+{
+	struct vdev_load *more = realloc(host->loads, (host->num_loads + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	host->loads = more;
+	more[host->num_loads++] = *piece;
+	return 0;
 }
 
 int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot)

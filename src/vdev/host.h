@@ -75,6 +75,13 @@ struct vdev_acpi {
 	unsigned num_more, uid;
 };
 
+/* A piece of a file in the guest's memory: struct qvmx_load. */
+struct vdev_load {
+	const char *path;
+	unsigned line;
+	uint64_t gpa, offset, len;
+};
+
 enum { VDEV_MAX_PICS = 8, VDEV_NUM_ISA_LINES = 16 };
 
 /* The interrupt machine that the vdevs make up. */
@@ -112,6 +119,8 @@ struct vdev_host {
 	struct vdev_intx intx;
 	struct vdev_acpi *acpi;
 	unsigned num_acpi;
+	struct vdev_load *loads;
+	unsigned num_loads;
 	struct vdev_hpet hpet; /* from the end of ASSIGN on */
 	struct clock *clock;   /* NULL: nobody has a timer */
 	_Atomic bool running;
@@ -159,7 +168,10 @@ int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *
 int vdev_host_configured(struct vdev_host *host) MUST_CHECK;
 void vdev_host_gen_acpi(struct vdev_host *host);
 
-/* VDEV_CTRL_GUEST_STARTING with the boot vCPU (NULL on the bench); then the vdevs' threads and the
+/* Tell boot vdevs of a piece of a file that was loaded. Its path outlives the host. -ENOMEM. */
+int vdev_host_load_add(struct vdev_host *host, const struct vdev_load *piece) MUST_CHECK;
+
+/* VDEV_CTRL_GUEST_STARTING with the boot vCPU; then the vdevs' threads and the
  * clock start. */
 int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot) MUST_CHECK;
 

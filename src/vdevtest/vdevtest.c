@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "address.h"
 #include "base/strbuf.h"
@@ -26,6 +27,7 @@ struct vdevtest {
 	struct pci_bus *pci;
 	struct vdev_host *host;
 	struct engine *engine;
+	struct guest_cpu *boot;
 	struct bus *bus;
 	struct irq *irq;
 	struct platform *platform;
@@ -131,6 +133,34 @@ static void ignore_line(void *ctx, bool level)
 	(void)ctx, (void)level;
 }
 
+/* `load ADDR,FILE`: the bytes of the file, at that address. What a file is makes no difference. */
+static int load_all(struct vdevtest *t)
+{
+	for (unsigned i = 0; i < t->conf->num_loads; i++) {
+		const struct conf_load *l = &t->conf->loads[i];
+		FILE *file = fopen(l->path.text, "rb");
+		struct stat st;
+
+		if (!l->has_addr || !file || fstat(fileno(file), &st))
+			vdevtest_die("load '%s': the bench loads files to a given address only",
+				     l->path.text);
+		void *to = memory_translate(t->mem, l->addr, (size_t)st.st_size, false);
+
+		if (!to || fread(to, 1, (size_t)st.st_size, file) != (size_t)st.st_size)
+			vdevtest_die("'%s' cannot be loaded to 0x%llx", l->path.text,
+				     (unsigned long long)l->addr);
+		fclose(file);
+		const struct vdev_load piece = {
+			.path = l->path.text, .line = i, .gpa = l->addr, .len = (uint64_t)st.st_size
+		};
+		int rc = vdev_host_load_add(t->host, &piece);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int assemble(struct vdevtest *t)
 {
 	const char *why = NULL;
@@ -151,7 +181,11 @@ static int assemble(struct vdevtest *t)
 	rc = vdev_host_configured(t->host);
 	if (!rc)
 		vdev_host_gen_acpi(t->host);
-	return rc ? rc : vdev_host_starting(t->host, NULL);
+	if (!rc)
+		rc = load_all(t);
+	if (!rc)
+		rc = t->engine->ops->vcpu_create(t->engine, 0, 1, &t->boot);
+	return rc ? rc : vdev_host_starting(t->host, t->boot);
 }
 
 struct vdevtest *vdevtest_start(const char *configuration)
@@ -281,6 +315,14 @@ void vdevtest_eoi(struct vdevtest *t, unsigned vector)
 int vdevtest_ended(const struct vdevtest *t)
 {
 	return atomic_load(&t->host->cause);
+}
+
+uint64_t vdevtest_register(const struct vdevtest *t, size_t offset)
+{
+	struct engine_regs regs;
+
+	(void)t->engine->ops->vcpu_regs_get(t->boot, &regs);
+	return regs.r[offset / sizeof(regs.r[0])];
 }
 
 unsigned vdevtest_cores(const struct vdevtest *t)

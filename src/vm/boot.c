@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files and tables into guest memory, and the boot vCPU's state. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -355,6 +356,46 @@ static int place(struct loader *ld, uint64_t start, uint64_t end, const char *wh
 	return 0;
 }
 
+/* For boot vdevs: these bytes of the load's file lie there. */
+static int loaded(struct loader *ld, const struct conf_load *load, uint64_t gpa, uint64_t offset,
+		  uint64_t len)
+{
+	const struct vdev_load piece = { .path = load->path.text,
+					 .line = (unsigned)(load - ld->vm->conf->loads),
+					 .gpa = gpa,
+					 .offset = offset,
+					 .len = len };
+
+	return vdev_host_load_add(ld->vm->vdevs, &piece);
+}
+
+/* The tables of `acpi load` went to the guest as they are. */
+static int tables_loaded(struct loader *ld, const struct acpi_tables *tables, uint64_t gpa)
+{
+	const struct vm *vm = ld->vm;
+	size_t extra = 0;
+
+	for (unsigned i = 0; i < vm->conf->num_loads; i++) {
+		const struct conf_load *l = &vm->conf->loads[i];
+		size_t t = 0;
+
+		if (l->blob != CONF_BLOB_ACPI)
+			continue;
+		const struct acpi_extra *e = &vm->acpi_extra[extra++];
+
+		while (t < tables->num_tables &&
+		       (tables->tables[t].len != e->len ||
+			memcmp(tables->data + tables->tables[t].offset, e->data, e->len) != 0))
+			t++;
+		assert(t < tables->num_tables);
+		int rc = loaded(ld, l, gpa + tables->tables[t].offset, 0, e->len);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int tables_load(struct loader *ld, uint64_t *ret_rsdp)
 {
 	struct vm *vm = ld->vm;
@@ -373,6 +414,8 @@ static int tables_load(struct loader *ld, uint64_t *ret_rsdp)
 	*ret_rsdp = tables.rsdp_gpa;
 	if (!rc)
 		rc = place(ld, gpa, gpa + tables.len, "the ACPI tables", NULL);
+	if (!rc)
+		rc = tables_loaded(ld, &tables, gpa);
 	acpi_tables_free(&tables);
 	return rc;
 }
@@ -438,7 +481,7 @@ static int load_raw(struct loader *ld, const struct conf_load *load, int fd, str
 		return load_failed(vm, load, why, rc);
 	range_carve(r, align_down(ret->gpa, CONF_PAGE), align_up(ret->gpa + ret->len, CONF_PAGE),
 		    BOOT_RANGE_RESERVED);
-	return 0;
+	return loaded(ld, load, ret->gpa, 0, ret->len);
 }
 
 static struct engine_boot boot_from_linux(const struct linux_entry *entry)
@@ -515,7 +558,10 @@ static int load_linux(struct loader *ld, const struct conf_load *load, int fd,
 	if (rc)
 		return load_failed(vm, load, why, rc);
 	*ret_boot = boot_from_linux(&entry);
-	return 0;
+	rc = loaded(ld, load, entry.kernel_gpa, entry.kernel_file_offset, entry.kernel_file_len);
+	if (!rc && initrd)
+		rc = loaded(ld, initrd, entry.initrd_gpa, 0, entry.initrd_len);
+	return rc;
 }
 
 /* The files of the `initrd load` lines beside an image. */
@@ -545,6 +591,8 @@ static int load_modules(struct loader *ld, const struct boot_image *image,
 					      &modules[n], &why);
 			if (rc)
 				load_failed(vm, l, why, rc);
+			else
+				rc = loaded(ld, l, modules[n].gpa, 0, modules[n].len);
 		}
 		close(fd);
 	}
@@ -572,6 +620,13 @@ static int load_image(struct loader *ld, const struct conf_load *load, int fd,
 	rc = boot_image_load(fd, image, &mem, &why);
 	if (rc)
 		return load_failed(vm, load, why, rc);
+	for (unsigned i = 0; i < image->num_segments && !rc; i++) {
+		const struct boot_segment *s = &image->segments[i];
+
+		rc = loaded(ld, load, s->gpa, s->offset, s->file_len);
+	}
+	if (rc)
+		return rc;
 	rc = load_modules(ld, image, modules);
 	if (rc)
 		return rc;

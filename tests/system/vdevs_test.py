@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vdevs beyond a PC's platform and VirtIO's usual set, used by stock guests."""
+import hashlib
 import re
 
 import pytest
 
 import guests
 from guests import marked
-from lab import cpio, full_kernel
+from lab import cpio, full_kernel, images
 
 
 def test_trace_counts_and_tells(host):
@@ -76,3 +77,33 @@ def test_dummy_has_the_ids_of_a_device_of_the_host(host):
     assert f"Subsystem: {subsystem}" in text
     assert "00:1f.0 0601: 8086:2918 (rev 02)" in text
     assert "00:1f.3 0c05: 8086:2930" in text
+
+
+def test_verified_boot_starts_what_it_knows_and_nothing_else(host):
+    """Linux and its initrd boot with their digests. With one bit of one digest wrong the guest executes nothing."""
+    configuration, archive = guests.linux("echo booted=yes")
+    with open(images.guest_kernel(), "rb") as file:
+        kernel = hashlib.sha256(file.read()).hexdigest()
+    host.prepare("", archive)
+    initrd = host.run("sha256sum < /tmp/t/initrd").text.split()[0]
+    wrong = initrd[:-1] + f"{int(initrd[-1], 16) ^ 1:x}"
+    line = "vdev verified-boot digest {},/payload/vmlinuz digest {},/tmp/t/initrd\n"
+    result = host.qvm(configuration + line.format(kernel, initrd), archive)
+    assert marked(result.text.replace("\r\n", "\n"), "booted") == "yes"
+    result = host.qvm(configuration + line.format(kernel, wrong), archive, check=False)
+    assert result.status == 64
+    assert "'/tmp/t/initrd' has another SHA-256 digest: the guest does not start" in result.error
+    assert result.text == ""
+
+
+def test_verified_boot_patches_memory_and_registers(host):
+    """The guest without an operating system says what the patch has put in place of its own text."""
+    digest = hashlib.sha256(guests.RAW_HI).hexdigest()
+    configuration = ("ram 1m\nload 0x8000,/payload/hi.bin\nvdev ser8250 hostdev >-\n"
+                     f"vdev verified-boot digest {digest},/payload/hi.bin\n")
+    assert host.qvm(configuration).text == "Hi\n"
+    assert host.qvm(configuration + f"patch {0x8004:x},{ord('Y'):02x}\n").text == "Yi\n"
+    # Past the first character: rip counts from the code segment, dx is the serial port.
+    assert host.qvm(configuration + "register rip,6 register rdx,3f8\n").text == "i\n"
+    other = host.qvm(configuration.replace(digest, "0" * 64), check=False)
+    assert other.status == 64 and other.text == ""

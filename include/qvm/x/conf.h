@@ -82,6 +82,12 @@ void qvmx_vdev_register(struct vdev_factory *factory, const struct qvmx_vdev_inf
 uint64_t qvmx_option_value(const struct qvmx_option *opt, const char *text);
 
 /*
+ * The same of a text that the core has not checked, such as a part of an option's argument. Returns
+ * EOK, EINVAL: not such a text, or ERANGE: too large, or outside of min and max.
+ */
+int qvmx_option_parse(const struct qvmx_option *opt, const char *text, uint64_t *ret_value);
+
+/*
  * Say why the vdev refuses what it was given. During an option callback the message points at that
  * option's place in the user's file, else at the `vdev` line. Start-up stage only. Returns EINVAL,
  * so that `return qvmx_refuse(vdp, "...")` ends a callback. The text is a sentence part: what

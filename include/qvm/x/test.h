@@ -7,10 +7,10 @@
  *     assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0xfa000000, 4), 0);
  *     vdevtest_end(t);
  *
- * The text is the configuration language. One bench at a time in a process. Accesses may come from
- * several threads; each uses its own struct vdevtest_cpu, or the plain functions from the thread
- * that started the bench. Functions that cannot fail on a correct test end the process with a
- * sentence when they do.
+ * The text is the configuration language; of `load` it knows `load ADDRESS,FILE`. One bench at a
+ * time in a process. Accesses may come from several threads; each uses its own struct vdevtest_cpu,
+ * or the plain functions from the thread that started the bench. Functions that cannot fail on a
+ * correct test end the process with a sentence when they do.
  */
 #ifndef QVM_X_TEST_H
 #define QVM_X_TEST_H
@@ -71,6 +71,10 @@ void vdevtest_eoi(struct vdevtest *t, unsigned vector);
 int vdevtest_ended(const struct vdevtest *t);
 /* How many dumps vdevs have asked for (guest_write_core_file). None is written. */
 unsigned vdevtest_cores(const struct vdevtest *t);
+
+/* A register of the boot vCPU as boot vdevs left it; offset: in struct qvmx_cpu_registers. They are
+ * 0 before. */
+uint64_t vdevtest_register(const struct vdevtest *t, size_t offset);
 
 /* PCI configuration space of bus 0 by ECAM. */
 uint32_t vdevtest_pci_read(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len);

@@ -172,6 +172,8 @@ static int load_kernel(const struct linux_boot *in, const struct kernel_file *k,
 		return linux_fail(-ENOEXEC, "the kernel file shrank while it was read", ret_why);
 	if (r < 0)
 		return linux_fail(r, "the kernel cannot be read", ret_why);
+	entry->kernel_file_offset = k->payload_offset;
+	entry->kernel_file_len = k->payload_len;
 	return 0;
 }
 

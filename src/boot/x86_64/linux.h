@@ -65,6 +65,8 @@ struct linux_entry {
 	uint64_t kernel_gpa,
 		kernel_len; /* kernel_len: bytes that it needs until it has read the e820 map */
 	uint64_t initrd_gpa, initrd_len;
+	/* What of the kernel's file lies at kernel_gpa. */
+	uint64_t kernel_file_offset, kernel_file_len;
 };
 
 /*

@@ -25,6 +25,8 @@ struct bench_irqfd {
 
 struct bench {
 	struct engine engine;
+	struct guest_cpu cpu;
+	struct engine_regs regs;
 	pthread_mutex_t lock;
 	_Atomic bool extint;
 	unsigned num_doorbells, num_irqfds, num_routes, sent;
@@ -56,11 +58,30 @@ static int bench_irqchip_set(struct engine *e, const struct engine_machine *mach
 	return 0;
 }
 
+/* There is one, which has registers and runs nothing. */
 static int bench_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus,
 			     struct guest_cpu **ret_cpu)
 {
-	(void)e, (void)index, (void)num_cpus, (void)ret_cpu;
-	return -ENOTSUP;
+	struct bench *b = bench_of(e);
+
+	(void)num_cpus;
+	if (index)
+		return -ENOTSUP;
+	b->cpu = (struct guest_cpu){ .engine = e };
+	*ret_cpu = &b->cpu;
+	return 0;
+}
+
+static int bench_vcpu_regs_get(struct guest_cpu *gcp, struct engine_regs *ret_regs)
+{
+	*ret_regs = bench_of(gcp->engine)->regs;
+	return 0;
+}
+
+static int bench_vcpu_regs_set(struct guest_cpu *gcp, const struct engine_regs *regs)
+{
+	bench_of(gcp->engine)->regs = *regs;
+	return 0;
 }
 
 static int bench_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
@@ -164,6 +185,8 @@ static const struct engine_ops bench_ops = {
 	.memory_set = bench_memory_set,
 	.irqchip_set = bench_irqchip_set,
 	.vcpu_create = bench_vcpu_create,
+	.vcpu_regs_get = bench_vcpu_regs_get,
+	.vcpu_regs_set = bench_vcpu_regs_set,
 	.notify_set = bench_notify_set,
 	.line_set = bench_line_set,
 	.routes_set = bench_routes_set,

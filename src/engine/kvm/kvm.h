@@ -54,6 +54,8 @@ enum { KVM_ARCH_MAX_PIN_ROUTES = 64 };
 int kvm_arch_extint(struct kvm_cpu *vcpu, const struct engine_host *host);
 int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus);
 int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot);
+int kvm_arch_vcpu_regs_get(struct guest_cpu *gcp, struct engine_regs *ret_regs);
+int kvm_arch_vcpu_regs_set(struct guest_cpu *gcp, const struct engine_regs *regs);
 enum kvm_arch_exception { KVM_ARCH_UNDEFINED_INSTRUCTION, KVM_ARCH_BUS_ERROR };
 int kvm_arch_options_set(struct kvm *kvm, const char **ret_why);
 /* An exit that only this architecture has. False: it is not known. */

@@ -285,6 +285,44 @@ int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot)
 	return rc;
 }
 
+int kvm_arch_vcpu_regs_get(struct guest_cpu *gcp, struct engine_regs *ret_regs)
+{
+	struct kvm_regs k;
+	int rc = kvm_ioctl(kvm_cpu_of(gcp)->fd, KVM_GET_REGS, &k);
+
+	if (rc)
+		return rc;
+	*ret_regs = (struct engine_regs){ { k.rax, k.rbx, k.rcx, k.rdx, k.rsi, k.rdi, k.rsp, k.rbp,
+					    k.r8, k.r9, k.r10, k.r11, k.r12, k.r13, k.r14, k.r15,
+					    k.rip, k.rflags } };
+	return 0;
+}
+
+int kvm_arch_vcpu_regs_set(struct guest_cpu *gcp, const struct engine_regs *regs)
+{
+	const uint64_t *r = regs->r;
+	struct kvm_regs k = { .rax = r[0],
+			      .rbx = r[1],
+			      .rcx = r[2],
+			      .rdx = r[3],
+			      .rsi = r[4],
+			      .rdi = r[5],
+			      .rsp = r[6],
+			      .rbp = r[7],
+			      .r8 = r[8],
+			      .r9 = r[9],
+			      .r10 = r[10],
+			      .r11 = r[11],
+			      .r12 = r[12],
+			      .r13 = r[13],
+			      .r14 = r[14],
+			      .r15 = r[15],
+			      .rip = r[16],
+			      .rflags = r[17] };
+
+	return kvm_ioctl(kvm_cpu_of(gcp)->fd, KVM_SET_REGS, &k);
+}
+
 int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what)
 {
 	struct kvm_vcpu_events ev;
