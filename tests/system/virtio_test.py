@@ -81,3 +81,19 @@ def test_disk_with_its_memory_access_off(host):
     assert marked(text, "before") in ("06", "07")
     assert marked(text, "size") == "0"
     assert marked(text, "size-then") == "32768"
+
+
+def test_discard_and_several_queues(host):
+    """Linux sees the limits and a queue for each vCPU; what it discards is given back to the host's file system."""
+    host.run("head -c 16777216 /dev/urandom > /tmp/sparse.img; sync")
+    full = int(host.run("stat -c %b /tmp/sparse.img").text)
+    text = host.linux("cd /sys/block/vda; echo queues=$(ls mq | wc -l); echo discard=$(cat queue/discard_max_bytes); "
+                      "echo zeroes=$(cat queue/write_zeroes_max_bytes); blkdiscard -o 1048576 -l 8388608 /dev/vda; echo status=$?; "
+                      "for i in 1 2 3 4; do dd if=/dev/vda of=/tmp/x$i bs=64k iflag=direct 2>/dev/null & done; wait; "
+                      "echo sums=$(cat /tmp/x? | md5sum)", cpus=2,
+                      extra="vdev virtio-blk hostdev /tmp/sparse.img queues 2\n")
+    assert marked(text, "queues") == "2"
+    assert marked(text, "discard") == marked(text, "zeroes") == str(256 << 20)
+    assert marked(text, "status") == "0"
+    assert int(host.run("stat -c %b /tmp/sparse.img").text) <= full - 8000000 // 512
+    assert marked(text, "sums").split()[0] == host.run("cat /tmp/sparse.img{,,,} | md5sum").text.split()[0]
