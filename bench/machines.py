@@ -12,7 +12,7 @@ from lab import board as boards, cache, cpio, images
 TOP = pathlib.Path(__file__).resolve().parent.parent
 HERE = pathlib.Path(__file__).resolve().parent / "onboard"
 CFLAGS = ["-O2", "-static", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
-PIO_COUNT, PIO_ROUNDS = 20000, 3
+PIO_COUNT = 20000
 MEMORY = 256
 DISK_MIB = 128
 LZ4_MAGIC, LZ4_BLOCK = 0x184c2102, 8 << 20
@@ -55,7 +55,7 @@ def _program(name):
 
 def _pio(*defines):
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["cc", "-m32", f"-DCOUNT={PIO_COUNT}", f"-DROUNDS={PIO_ROUNDS}", *defines, "-c", HERE / "pio.S",
+        subprocess.run(["cc", "-m32", f"-DCOUNT={PIO_COUNT}", *defines, "-c", HERE / "pio.S",
                         "-o", f"{folder}/pio.o"], check=True)
         subprocess.run(["objcopy", "-O", "binary", f"{folder}/pio.o", f"{folder}/pio"], check=True)
         return cache.file_bytes(f"{folder}/pio")

@@ -11,7 +11,7 @@ from bench import machines, pieces, rows, svg  # noqa: E402
 
 
 def boot(exits, **more):
-    return {"exits": exits, "user": 500, "npf": 100, "hlt": 0, "msr": 0, "first": 10.0, "init": 1.0, "end": 5.0, **more}
+    return {"exits": exits, "user": 500, "npf": 100, "own": exits, "hlt": 0, "msr": 0, "first": 10.0, "init": 1.0, "end": 5.0, **more}
 
 
 class Rows(unittest.TestCase):
