@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import struct
 import subprocess
 import tempfile
 
@@ -15,7 +14,6 @@ CFLAGS = ["-O2", "-static", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-W
 PIO_COUNT = 20000
 MEMORY = 256
 DISK_MIB = 128
-LZ4_MAGIC, LZ4_BLOCK = 0x184c2102, 8 << 20
 
 CMDLINE = "console=ttyS0 quiet panic=-1"
 PLATFORM = """\
@@ -61,60 +59,6 @@ def _pio(*defines):
         return cache.file_bytes(f"{folder}/pio")
 
 
-def _lz4_block(data):
-    """One block of LZ4, as its format describes it: literals and copies of what came before, by turns."""
-    out, at, end = bytearray(), 0, len(data)
-
-    def length(number):
-        nonlocal at
-        if number == 15:
-            while True:
-                more = data[at]
-                at += 1
-                number += more
-                if more != 255:
-                    break
-        return number
-
-    while at < end:
-        token = data[at]
-        at += 1
-        literals = length(token >> 4)
-        out += data[at:at + literals]
-        at += literals
-        if at >= end:
-            break
-        back = data[at] | data[at + 1] << 8
-        at += 2
-        copy, start = length(token & 15) + 4, len(out) - back
-        while copy > 0:
-            part = out[start:start + min(copy, back)]
-            out += part
-            copy -= len(part)
-    return bytes(out)
-
-
-def vmlinux():
-    """The ELF kernel inside of the guests' bzImage, for machines that start it by its PVH note."""
-    image = cache.file_bytes(images.guest_kernel())
-    sectors, (offset, size) = image[0x1f1] or 4, struct.unpack_from("<II", image, 0x248)
-    payload = image[(sectors + 1) * 512 + offset:][:size]
-
-    def build(path):
-        magic, = struct.unpack_from("<I", payload)
-        if magic != LZ4_MAGIC:
-            raise ValueError(f"{images.guest_kernel()} is not compressed by LZ4")
-        out, at = bytearray(), 4
-        while len(out) < struct.unpack_from("<I", payload, size - 4)[0]:
-            length, = struct.unpack_from("<I", payload, at)
-            out += _lz4_block(payload[at + 4:at + 4 + length])
-            at += 4 + length
-        with open(path, "wb") as file:
-            file.write(out)
-
-    return cache.artifact("bench-vmlinux", cache.key(payload), build)
-
-
 def qvm_files():
     """qvm and its vdevs from the release build, as {path: bytes}."""
     paths = [TOP / "build/qvm", *sorted((TOP / "build/vdevs").glob("vdev-*.so"))]
@@ -136,7 +80,7 @@ def fill(folder, device_script):
         **qvm_files(),
         "meter": _program("meter"), "bare": _program("bare"), "traffic": traffic,
         "pio.bin": _pio(), "pio.rom": _pio("-DFIRMWARE"),
-        "vmlinuz": cache.file_bytes(images.guest_kernel()), "vmlinux": cache.file_bytes(vmlinux()),
+        "vmlinuz": cache.file_bytes(images.guest_kernel()), "vmlinux": cache.file_bytes(images.guest_vmlinux()),
         "initrd-boot": initrd + cpio.archive({"test": "#!/bin/sh\necho @@bye\n"}),
         "initrd-devices": initrd + _archive(device_script, traffic),
         "boot.qvmconf": configuration().encode(),

@@ -56,6 +56,7 @@ static struct counter counters[] = {
 	{ "exits", "kvm_exit", NULL, -1 },
 	{ "user", "kvm_userspace_exit", NULL, -1 },
 	{ "npf", "kvm_exit", "exit_reason == 0x400", -1 },
+	{ "mmio", "kvm_mmio", "type != 0", -1 }, /* not the first half of a read */
 	{ "hlt", "kvm_exit", "exit_reason == 0x78", -1 },
 	{ "msr", "kvm_exit", "exit_reason == 0x7c", -1 },
 	{ "io", "kvm_exit", "exit_reason == 0x7b", -1 },
