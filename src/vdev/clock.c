@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest timers: one clock thread a VM calls the `timer` function of the vdevs. Guest time is the
- * monotonic clock; it does not stop yet, since nothing stops a VM.
+ * monotonic clock; it does not stop yet, since nothing stops a VM. In a host that is stepped there
+ * is no such thread: time is what its owner says, and timers fire when it moves.
  */
 #include "vdev/api.h"
 
@@ -36,6 +37,11 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t clock_now(const struct vdev_host *host)
+{
+	return host->stepped ? host->now_ns : now_ns();
 }
 
 static struct clock *clock_create(struct vdev_host *host)
@@ -77,6 +83,46 @@ static struct guest_timer *clock_first(const struct clock *clock)
 	return first;
 }
 
+/* Locked on entry and on return, not while the vdev runs. */
+static void clock_fire(struct clock *clock, struct guest_timer *t, uint64_t now)
+{
+	const struct guest_timer_data data = { .host_notify_start = t->start,
+					       .host_current = now,
+					       .guest_notify_start = t->start,
+					       .guest_current = now };
+
+	t->start = t->deadline;
+	t->deadline = 0;
+	pthread_mutex_unlock(&clock->lock);
+	t->vdp->v_factory->timer(t->vdp, t->data, &data, NULL);
+	pthread_mutex_lock(&clock->lock);
+}
+
+bool clock_deadline(struct clock *clock, uint64_t *ret_ns)
+{
+	pthread_mutex_lock(&clock->lock);
+	const struct guest_timer *t = clock_first(clock);
+
+	if (t)
+		*ret_ns = t->deadline;
+	pthread_mutex_unlock(&clock->lock);
+	return t;
+}
+
+bool clock_fire_due(struct clock *clock)
+{
+	pthread_mutex_lock(&clock->lock);
+	struct guest_timer *t = clock_first(clock);
+	uint64_t now = clock_now(clock->host);
+
+	if (t && t->deadline > now)
+		t = NULL;
+	if (t)
+		clock_fire(clock, t, now);
+	pthread_mutex_unlock(&clock->lock);
+	return t;
+}
+
 static void *clock_main(void *arg)
 {
 	struct clock *clock = arg;
@@ -95,16 +141,7 @@ static void *clock_main(void *arg)
 
 			pthread_cond_timedwait(&clock->changed, &clock->lock, &until);
 		} else {
-			const struct guest_timer_data data = { .host_notify_start = t->start,
-							       .host_current = now,
-							       .guest_notify_start = t->start,
-							       .guest_current = now };
-
-			t->start = t->deadline;
-			t->deadline = 0;
-			pthread_mutex_unlock(&clock->lock);
-			t->vdp->v_factory->timer(t->vdp, t->data, &data, NULL);
-			pthread_mutex_lock(&clock->lock);
+			clock_fire(clock, t, now);
 		}
 	}
 	pthread_mutex_unlock(&clock->lock);
@@ -158,7 +195,7 @@ struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t
 
 int guest_timer_notify(struct guest_timer *vtp, const struct guest_timer_data *tdp, uint64_t incr)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_now(vtp->clock->host);
 
 	pthread_mutex_lock(&vtp->clock->lock);
 	uint64_t from = tdp ? vtp->start : now;
@@ -172,7 +209,7 @@ int guest_timer_notify(struct guest_timer *vtp, const struct guest_timer_data *t
 
 void guest_timer_state(const struct guest_timer *vtp, struct guest_timer_data *tdp)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_now(vtp->clock->host);
 
 	pthread_mutex_lock(&vtp->clock->lock);
 	*tdp = (struct guest_timer_data){ .host_notify_start = vtp->start,

@@ -417,12 +417,41 @@ int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot)
 	if (host->conf->num_errors)
 		return -EINVAL;
 	host->running = true;
+	if (host->stepped)
+		return 0;
 	for (struct vdev_instance *vi = host->first; vi && !rc; vi = vi->next)
 		if (vi->loop)
 			rc = loop_start(vi->loop);
 	if (!rc && host->clock)
 		rc = clock_start(host->clock);
 	return rc;
+}
+
+unsigned vdev_host_step(struct vdev_host *host)
+{
+	unsigned total = 0, before;
+
+	/* What one vdev does may give another something to do. */
+	do {
+		before = total;
+		for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+			unsigned batches = 0, n = 1;
+
+			while (vi->loop && n && batches++ < STEP_MAX_BATCHES)
+				total += n = loop_batch(vi->loop, 0);
+		}
+	} while (total != before && total < STEP_MAX_BATCHES);
+	return total;
+}
+
+bool vdev_host_deadline(struct vdev_host *host, uint64_t *ret_ns)
+{
+	return host->clock && clock_deadline(host->clock, ret_ns);
+}
+
+bool vdev_host_fire(struct vdev_host *host)
+{
+	return host->clock && clock_fire_due(host->clock);
 }
 
 void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl)
@@ -479,6 +508,8 @@ static void quiesce(struct vdev_host *host)
 		pending = false;
 		for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
 			pending |= vi->vio && vio_ending(vi->vio);
+		if (pending && host->stepped && vdev_host_step(host))
+			continue;
 		if (pending)
 			usleep(1000);
 	}

@@ -123,6 +123,10 @@ struct vdev_host {
 	unsigned num_loads;
 	struct vdev_hpet hpet; /* from the end of ASSIGN on */
 	struct clock *clock;   /* NULL: nobody has a timer */
+	bool stepped; /* no threads of the core's: vdev_host_step runs the loops. Set before
+			 vdev_host_configure */
+	uint64_t
+		now_ns; /* stepped: guest time, and the time of day since an epoch of the owner's */
 	_Atomic bool running;
 	_Atomic int cause;			 /* of guest_terminate; -1: none */
 	void (*terminate)(void *ctx, int cause); /* any thread; may be called several times */
@@ -175,6 +179,17 @@ int vdev_host_load_add(struct vdev_host *host, const struct vdev_load *piece) MU
  * clock start. */
 int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot) MUST_CHECK;
 
+/*
+ * Stepped, on the owner's thread. vdev_host_step runs what the vdevs' loops have to do until there
+ * is nothing more, and returns how much that was; it stops at STEP_MAX_BATCHES a loop, since a file
+ * may be ready for ever. vdev_host_deadline: the time of the next guest timer, false: none.
+ * vdev_host_fire calls one timer that is due, false: none is.
+ */
+enum { STEP_MAX_BATCHES = 1000 };
+unsigned vdev_host_step(struct vdev_host *host);
+bool vdev_host_deadline(struct vdev_host *host, uint64_t *ret_ns);
+bool vdev_host_fire(struct vdev_host *host);
+
 /* VDEV_CTRL_BUTTON or VDEV_CTRL_STATUS to all. Any time while running, on the main thread. */
 void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl);
 
@@ -214,9 +229,13 @@ void vdev_host_intx_attach(struct vdev_host *host);
 void vio_free(struct vio_state_internal *vio);
 void vio_end(struct vio_state_internal *vio); /* asks for a reset; the vdev's thread must run */
 bool vio_ending(struct vio_state_internal *vio);
+/* Wait up to timeout_ms (-1: for ever) and call back for what is ready; returns how many. */
+unsigned loop_batch(struct loop *loop, int timeout_ms);
 int loop_start(struct loop *loop);
 void loop_stop(struct loop *loop); /* joins; callbacks do not run any more */
 void loop_free(struct loop *loop);
+bool clock_deadline(struct clock *clock, uint64_t *ret_ns); /* false: no timer is armed */
+bool clock_fire_due(struct clock *clock);		    /* false: none is due */
 int clock_start(struct clock *clock);
 void clock_stop(struct clock *clock);
 void clock_free(struct clock *clock);

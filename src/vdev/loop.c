@@ -123,24 +123,30 @@ static void loop_bury(struct loop *loop)
 	}
 }
 
+unsigned loop_batch(struct loop *loop, int timeout_ms)
+{
+	struct epoll_event events[LOOP_EVENTS];
+	int n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, timeout_ms);
+
+	for (int i = 0; i < n; i++) {
+		struct qvmx_watch *w = events[i].data.ptr;
+
+		if (!w)
+			loop_run_calls(loop);
+		else if (!w->dead)
+			w->func(&loop->vi->vdev, w->data, events[i].events);
+	}
+	if (n > 0)
+		loop_bury(loop);
+	return n > 0 ? (unsigned)n : 0;
+}
+
 static void *loop_main(void *arg)
 {
 	struct loop *loop = arg;
-	struct epoll_event events[LOOP_EVENTS];
 
-	while (!atomic_load(&loop->stop)) {
-		int n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, -1);
-
-		for (int i = 0; i < n; i++) {
-			struct qvmx_watch *w = events[i].data.ptr;
-
-			if (!w)
-				loop_run_calls(loop);
-			else if (!w->dead)
-				w->func(&loop->vi->vdev, w->data, events[i].events);
-		}
-		loop_bury(loop);
-	}
+	while (!atomic_load(&loop->stop))
+		(void)loop_batch(loop, -1);
 	return NULL;
 }
 
