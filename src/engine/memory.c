@@ -98,6 +98,13 @@ int memory_attach(const struct memory *mem, struct engine *engine)
 	return rc;
 }
 
+static void *memory_found(const struct memory *mem, uint64_t gpa, uint64_t len, bool for_write)
+{
+	if (mem->watch)
+		mem->watch(mem->watch_ctx, gpa, len, for_write);
+	return mem->base + gpa;
+}
+
 void *memory_translate(const struct memory *mem, uint64_t gpa, uint64_t len, bool for_write)
 {
 	unsigned lo = 0, hi = mem->num_regions;
@@ -113,7 +120,7 @@ void *memory_translate(const struct memory *mem, uint64_t gpa, uint64_t len, boo
 		else if (!len || len > r->len - (gpa - r->gpa) || (for_write && r->rom))
 			return NULL;
 		else
-			return mem->base + gpa;
+			return memory_found(mem, gpa, len, for_write);
 	}
 	return NULL;
 }

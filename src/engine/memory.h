@@ -30,6 +30,9 @@ struct memory_region {
 struct memory {
 	uint8_t *base; /* host address of guest-physical 0 */
 	uint64_t span; /* bytes reserved */
+	/* Told of each translation, for tools; NULL: nobody. Set before the guest starts. */
+	void (*watch)(void *ctx, uint64_t gpa, uint64_t len, bool for_write);
+	void *watch_ctx;
 	unsigned num_regions;
 	struct memory_region
 		regions[MEMORY_MAX_REGIONS]; /* sorted, adjacent regions of one kind joined */

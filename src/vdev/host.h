@@ -127,6 +127,9 @@ struct vdev_host {
 			 vdev_host_configure */
 	uint64_t
 		now_ns; /* stepped: guest time, and the time of day since an epoch of the owner's */
+	/* Told of each change of a controller's input, for tools; NULL: nobody. */
+	void (*line_watch)(void *ctx, const vdev_t *pic, unsigned pin, bool level);
+	void *line_watch_ctx;
 	_Atomic bool running;
 	_Atomic int cause;			 /* of guest_terminate; -1: none */
 	void (*terminate)(void *ctx, int cause); /* any thread; may be called several times */

@@ -296,6 +296,9 @@ static int line_signal(void *opaque, unsigned pin, bool level)
 	struct vdev_instance *pic = opaque;
 	const guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
 	unsigned gsi = (unsigned)pic->gsi_base + pin;
+
+	if (pic->host->line_watch)
+		pic->host->line_watch(pic->host->line_watch_ctx, &pic->vdev, pin, level);
 	int rc = pic->vdev.v_factory->pic->signal(&intr, level ? GIS_ON : GIS_OFF);
 
 	if (!pic->modelled && pic->gsi_base >= 0 && gsi < VDEV_NUM_ISA_LINES)

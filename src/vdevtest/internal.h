@@ -10,11 +10,75 @@
 #include <qvm/x/test.h>
 #pragma GCC visibility pop
 
+/* How to start a bench: the configuration is a text, or words of a command line. */
+struct vdevtest_fail {
+	const char *call;
+	uint64_t nth, times;
+	int err;
+};
+struct vdevtest_setup {
+	const char *text; /* NULL: words */
+	char *const *words;
+	unsigned num_words;
+	const char *const *dirs; /* where vdevs are looked for first */
+	unsigned num_dirs;
+	bool stepped;
+	uint64_t seed;
+	const struct vdevtest_fail *fails; /* calls of the host that fail, from the start on */
+	unsigned num_fails;
+};
+struct vdevtest *vdevtest_start_with(const struct vdevtest_setup *setup);
+
+/* Told of what devices do, for a trace; members may be NULL. Any thread. */
+struct vdevtest_watch {
+	void (*message)(void *ctx, uint64_t addr, uint32_t data);
+	void (*line)(void *ctx, const char *pic, unsigned pin, bool level);
+	void (*dma)(void *ctx, uint64_t gpa, uint64_t len, bool write);
+	void *ctx;
+};
+void vdevtest_set_watch(struct vdevtest *t, const struct vdevtest_watch *watch);
+
+/* Is there an interrupt controller, or any vdev, of that name? A vdev's name in the file, else its
+ * type. *ret_pic and *ret_pin (vdev): the line it signals, NULL: none. */
+bool vdevtest_has_pic(struct vdevtest *t, const char *name);
+bool vdevtest_has_vdev(struct vdevtest *t, const char *name, const char **ret_pic,
+		       unsigned *ret_pin);
+/* Set an input of a controller as a device on it would. False: no such controller or input. */
+bool vdevtest_line_set(struct vdevtest *t, const char *pic, unsigned pin, bool level);
+
+/* Where accesses are answered. Returns how many there are. */
+struct vdevtest_region {
+	enum vdevtest_space space;
+	uint64_t start, len;
+};
+unsigned vdevtest_regions(struct vdevtest *t, struct vdevtest_region *ret, unsigned max);
+unsigned vdevtest_ram_regions(const struct vdevtest *t, struct vdevtest_region *ret, unsigned max);
+
+/* Where the last vdev of the configuration has its registers. False: nowhere (PCI vdevs, too). */
+bool vdevtest_place(struct vdevtest *t, enum vdevtest_space *ret_space, uint64_t *ret_addr);
+
+/* As vdevtest_ram; NULL if that is no RAM. */
+void *vdevtest_ram_at(struct vdevtest *t, uint64_t gpa, uint64_t len);
+
+/* What vdevtest_die does in this process instead of ending it; must not return. NULL: end it. */
+void vdevtest_on_die(void (*func)(const char *why));
+
+/* Let devices go on for a moment. False: stepped, and there was nothing to do. */
+bool vdevtest_wait(struct vdevtest *t);
+/* How long to wait for a device at most: `ms`, and not at all where nobody could do anything
+ * meanwhile. */
+unsigned vdevtest_patience_ms(const struct vdevtest *t, unsigned ms);
+
 struct vdevtest_alloc {
 	uint64_t next, end; /* guest-physical */
+	/* Of a vdevtest_virtio_start that died; freed by the next one. */
+	struct vdevtest_virtio *unfinished;
 };
 
 struct vdevtest_alloc *vdevtest_alloc_state(struct vdevtest *t);
+
+unsigned vdevtest_virtio_num_queues(const struct vdevtest_virtio *v);
+bool vdevtest_virtio_has_queue(const struct vdevtest_virtio *v, unsigned queue);
 
 /*
  * The driver's side of a virtqueue (ring.c): memory from the allocator, one thread. *ret_parts:

@@ -52,6 +52,7 @@ struct vdevtest_ring {
 	uint16_t *avail_ring; /* and behind it used_event */
 	struct ring_head *used;
 	struct used_element *used_ring; /* and behind it avail_event */
+	uint16_t *next;			/* our own, since the device may write over the table's */
 	uint16_t free_head;
 	uint16_t added, kicked, seen; /* free-running */
 
@@ -59,28 +60,22 @@ struct vdevtest_ring {
 	struct packed_descriptor *slots;
 	_Atomic uint32_t *driver_event, *device_event;
 	unsigned next_add, next_kick, next_used;
-	uint16_t num_of[]; /* descriptors of the buffer with that id; 0: the id is free */
+	uint16_t num_of[]; /* descriptors of the buffer with that id or head; 0: it is not out */
 };
 
-static void create_split(struct vdevtest *t, struct vdevtest_ring *r, uint64_t parts[3])
+static void create_split(struct vdevtest *t, struct vdevtest_ring *r, const uint64_t parts[3])
 {
-	parts[0] = vdevtest_alloc(t, r->size * sizeof(struct descriptor), 16);
-	parts[1] = vdevtest_alloc(t, 6 + r->size * sizeof(uint16_t), 2);
-	parts[2] = vdevtest_alloc(t, 6 + r->size * sizeof(struct used_element), 4);
 	r->desc = vdevtest_ram(t, parts[0], r->size * sizeof(struct descriptor));
 	r->avail = vdevtest_ram(t, parts[1], 6 + r->size * sizeof(uint16_t));
 	r->used = vdevtest_ram(t, parts[2], 6 + r->size * sizeof(struct used_element));
 	r->avail_ring = (uint16_t *)(r->avail + 1);
 	r->used_ring = (struct used_element *)(r->used + 1);
 	for (unsigned i = 0; i < r->size; i++)
-		r->desc[i].next = (uint16_t)(i + 1 < r->size ? i + 1 : NO_DESCRIPTOR);
+		r->next[i] = (uint16_t)(i + 1 < r->size ? i + 1 : NO_DESCRIPTOR);
 }
 
-static void create_packed(struct vdevtest *t, struct vdevtest_ring *r, uint64_t parts[3])
+static void create_packed(struct vdevtest *t, struct vdevtest_ring *r, const uint64_t parts[3])
 {
-	parts[0] = vdevtest_alloc(t, r->size * sizeof(struct packed_descriptor), 16);
-	parts[1] = vdevtest_alloc(t, sizeof(uint32_t), 4);
-	parts[2] = vdevtest_alloc(t, sizeof(uint32_t), 4);
 	r->slots = vdevtest_ram(t, parts[0], r->size * sizeof(struct packed_descriptor));
 	r->driver_event = vdevtest_ram(t, parts[1], sizeof(uint32_t));
 	r->device_event = vdevtest_ram(t, parts[2], sizeof(uint32_t));
@@ -89,11 +84,23 @@ static void create_packed(struct vdevtest *t, struct vdevtest_ring *r, uint64_t 
 struct vdevtest_ring *vdevtest_ring_create(struct vdevtest *t, unsigned size, bool packed,
 					   bool event_idx, uint64_t ret_parts[3])
 {
-	struct vdevtest_ring *r = calloc(1, sizeof(*r) + size * sizeof(r->num_of[0]));
+	struct vdevtest_ring *r;
 
+	/* Memory of the guest first: there may be too little, which ends the caller. */
+	if (packed) {
+		ret_parts[0] = vdevtest_alloc(t, size * sizeof(struct packed_descriptor), 16);
+		ret_parts[1] = vdevtest_alloc(t, sizeof(uint32_t), 4);
+		ret_parts[2] = vdevtest_alloc(t, sizeof(uint32_t), 4);
+	} else {
+		ret_parts[0] = vdevtest_alloc(t, size * sizeof(struct descriptor), 16);
+		ret_parts[1] = vdevtest_alloc(t, 6 + size * sizeof(uint16_t), 2);
+		ret_parts[2] = vdevtest_alloc(t, 6 + size * sizeof(struct used_element), 4);
+	}
+	r = calloc(1, sizeof(*r) + 2 * size * sizeof(r->num_of[0]));
 	if (!r)
 		vdevtest_die("out of memory");
 	r->size = r->num_free = size;
+	r->next = r->num_of + size;
 	r->packed = packed;
 	r->event_idx = event_idx;
 	(packed ? create_packed : create_split)(t, r, ret_parts);
@@ -121,8 +128,9 @@ static unsigned add_split(struct vdevtest_ring *r, const struct vdevtest_buf *bu
 		d->len = bufs[i].len;
 		d->flags = (uint16_t)((bufs[i].write ? VIRTQ_DESC_F_WRITE : 0) |
 				      (i + 1 < n ? VIRTQ_DESC_F_NEXT : 0));
-		at = d->next;
+		d->next = at = r->next[at];
 	}
+	r->num_of[head] = (uint16_t)n;
 	r->free_head = at;
 	r->avail_ring[r->added % r->size] = head;
 	r->added++;
@@ -224,15 +232,13 @@ void vdevtest_ring_want_interrupt(struct vdevtest_ring *r)
 static void free_chain(struct vdevtest_ring *r, uint16_t head)
 {
 	uint16_t at = head;
-	unsigned n = 1;
 
-	while (r->desc[at].flags & VIRTQ_DESC_F_NEXT) {
-		at = r->desc[at].next;
-		n++;
-	}
-	r->desc[at].next = r->num_free ? r->free_head : NO_DESCRIPTOR;
+	for (unsigned i = 1; i < r->num_of[head]; i++)
+		at = r->next[at];
+	r->next[at] = r->num_free ? r->free_head : NO_DESCRIPTOR;
 	r->free_head = head;
-	r->num_free += n;
+	r->num_free += r->num_of[head];
+	r->num_of[head] = 0;
 }
 
 static bool used_split(struct vdevtest_ring *r, unsigned *ret_head, uint32_t *ret_len)
@@ -242,7 +248,7 @@ static bool used_split(struct vdevtest_ring *r, unsigned *ret_head, uint32_t *re
 	if (atomic_load_explicit(&r->used->idx, memory_order_acquire) == r->seen)
 		return false;
 	e = r->used_ring[r->seen % r->size];
-	if (e.id >= r->size)
+	if (e.id >= r->size || !r->num_of[e.id])
 		vdevtest_die("a used element with id %u", e.id);
 	r->seen++;
 	free_chain(r, (uint16_t)e.id);

@@ -7,12 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "address.h"
 #include "base/strbuf.h"
 #include "engine/bench/bench.h"
 #include "vdev/host.h"
 #include "vdev/implicit/platform.h"
+#include "vdevtest/adversary.h"
+#include "vdevtest/hostcalls.h"
+
+enum {
+	MAX_SETTLE = 10000,    /* rounds in which something happened, before it counts as endless */
+	MAX_TIMERS = 10000000, /* that go off in one move of the clock */
+	POLL_US = 20,
+	STEPPED_PATIENCE_MS = 200,
+	MAX_REGIONS = 1024,
+};
 
 struct vdevtest_cpu {
 	struct vdevtest *t;
@@ -33,20 +44,32 @@ struct vdevtest {
 	struct platform *platform;
 	struct vdevtest_cpu *cpu;
 	struct vdevtest_alloc alloc;
+	struct vdevtest_watch watch;
+	bool quiet; /* the bench's own accesses to RAM are no DMA */
+	bool stepped;
 };
 
 static struct strbuf errors;
+static void (*on_die)(const char *why);
 
 void vdevtest_die(const char *fmt, ...)
 {
 	va_list args;
 
 	va_start(args, fmt);
-	fputs("vdevtest: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
+	char why[256];
+
+	vsnprintf(why, sizeof(why), fmt, args);
 	va_end(args);
+	if (on_die)
+		on_die(why);
+	fprintf(stderr, "vdevtest: %s\n", why);
 	exit(99);
+}
+
+void vdevtest_on_die(void (*func)(const char *why))
+{
+	on_die = func;
 }
 
 const char *vdevtest_errors(void)
@@ -93,7 +116,34 @@ static int memory_from_plan(struct vdevtest *t)
 	return memory_create(regions, n, &t->mem);
 }
 
-static int plan_all(struct vdevtest *t, const char *configuration)
+static int read_configuration(struct vdevtest *t, const struct vdevtest_setup *setup)
+{
+	if (setup->text)
+		return conf_read_text(t->conf, "bench", setup->text, strlen(setup->text));
+	return conf_read_words(t->conf, 1, setup->words, setup->num_words);
+}
+
+/* The host is there; no code of a vdev but its constructor has run. */
+static int make_stepped(struct vdevtest *t, const struct vdevtest_setup *setup)
+{
+	int rc = 0;
+
+	if (!setup->stepped)
+		return 0;
+	t->stepped = t->host->stepped = true;
+	hostcalls_begin(setup->seed, &t->host->now_ns);
+	for (unsigned i = 0; i < t->conf->num_vdevs; i++)
+		if (t->conf->vdevs[i].type)
+			hostcalls_patch(vdev_type_of(t->conf->vdevs[i].type)->path);
+	for (unsigned i = 0; i < setup->num_fails && !rc; i++) {
+		const struct vdevtest_fail *f = &setup->fails[i];
+
+		rc = hostcalls_fail(f->call, f->nth, f->err, f->times);
+	}
+	return rc;
+}
+
+static int plan_all(struct vdevtest *t, const struct vdevtest_setup *setup)
 {
 	static const struct pci_bus_info pci = {
 		.ecam_base = ADDRESS_ECAM,
@@ -101,7 +151,7 @@ static int plan_all(struct vdevtest *t, const char *configuration)
 		.config_ports = true,
 		.mem32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN },
 	};
-	int rc = conf_read_text(t->conf, "bench", configuration, strlen(configuration));
+	int rc = read_configuration(t, setup);
 
 	if (!rc)
 		rc = conf_parse(t->conf);
@@ -119,6 +169,8 @@ static int plan_all(struct vdevtest *t, const char *configuration)
 		rc = platform_host_bridge_add(t->pci);
 	if (!rc)
 		rc = vdev_host_create(t->conf, t->plan, t->mem, t->pci, &t->host);
+	if (!rc)
+		rc = make_stepped(t, setup);
 	if (!rc)
 		rc = vdev_host_configure(t->host);
 	if (!rc)
@@ -188,13 +240,12 @@ static int assemble(struct vdevtest *t)
 	return rc ? rc : vdev_host_starting(t->host, t->boot);
 }
 
-struct vdevtest *vdevtest_start(const char *configuration)
+struct vdevtest *vdevtest_start_with(const struct vdevtest_setup *setup)
 {
-	const char *dir = getenv("VDEVTEST_DIR");
 	struct vdevtest *t = calloc(1, sizeof(*t));
 
 	strbuf_reset(&errors);
-	if (!t || vdev_types_create(&dir, dir != NULL, &t->types))
+	if (!t || vdev_types_create(setup->dirs, setup->num_dirs, &t->types))
 		vdevtest_die("out of memory");
 	const struct conf_env env = { .ctx = t->types,
 				      .find_vdev = vdev_types_find,
@@ -203,17 +254,45 @@ struct vdevtest *vdevtest_start(const char *configuration)
 	t->conf = conf_new(&env);
 	if (!t->conf)
 		vdevtest_die("out of memory");
-	if (plan_all(t, configuration) == 0 && assemble(t) == 0)
+	if (plan_all(t, setup) == 0 && assemble(t) == 0) {
+		if (t->stepped)
+			vdevtest_run(t);
 		return t;
+	}
 	conf_render(t->conf, &errors);
 	vdevtest_end(t);
 	return NULL;
 }
 
+static struct vdevtest *start_text(const char *configuration, bool stepped, uint64_t seed)
+{
+	const char *dir = getenv("VDEVTEST_DIR");
+	const struct vdevtest_setup setup = { .text = configuration,
+					      .dirs = &dir,
+					      .num_dirs = dir != NULL,
+					      .stepped = stepped,
+					      .seed = seed };
+
+	return vdevtest_start_with(&setup);
+}
+
+struct vdevtest *vdevtest_start(const char *configuration)
+{
+	return start_text(configuration, false, 0);
+}
+
+struct vdevtest *vdevtest_start_stepped(const char *configuration, uint64_t seed)
+{
+	return start_text(configuration, true, seed);
+}
+
 void vdevtest_end(struct vdevtest *t)
 {
+	adversary_disarm();
 	if (t->host)
 		vdev_host_terminate(t->host);
+	if (t->stepped)
+		hostcalls_end();
 	pci_bus_destroy(t->pci);
 	vdev_host_free(t->host);
 	if (t->cpu)
@@ -227,6 +306,7 @@ void vdevtest_end(struct vdevtest *t)
 	plan_free(t->plan);
 	conf_free(t->conf);
 	vdev_types_free(t->types);
+	vdevtest_virtio_forget(t->alloc.unfinished);
 	free(t);
 }
 
@@ -241,7 +321,10 @@ static void access_bus(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint
 
 	if (write && bench_doorbell(t->engine, es, addr, len))
 		return;
+	bool before = adversary_set(true);
 	enum bus_result result = bus_dispatch(t->bus, &cpu->reader, &acc);
+
+	adversary_set(before);
 
 	if (result == BUS_NOT_FOUND && !write)
 		*value = UINT64_MAX;
@@ -277,9 +360,18 @@ void vdevtest_write(struct vdevtest *t, enum vdevtest_space space, uint64_t addr
 	vdevtest_cpu_write(t->cpu, space, addr, len, value);
 }
 
+void *vdevtest_ram_at(struct vdevtest *t, uint64_t gpa, uint64_t len)
+{
+	t->quiet = true;
+	void *p = memory_translate(t->mem, gpa, len, false);
+
+	t->quiet = false;
+	return p;
+}
+
 void *vdevtest_ram(struct vdevtest *t, uint64_t gpa, size_t len)
 {
-	void *p = memory_translate(t->mem, gpa, len, false);
+	void *p = vdevtest_ram_at(t, gpa, len);
 
 	if (!p)
 		vdevtest_die("no guest memory at 0x%llx, %zu bytes", (unsigned long long)gpa, len);
@@ -328,4 +420,193 @@ uint64_t vdevtest_register(const struct vdevtest *t, size_t offset)
 unsigned vdevtest_cores(const struct vdevtest *t)
 {
 	return atomic_load(&t->host->num_cores);
+}
+
+unsigned vdevtest_run(struct vdevtest *t)
+{
+	unsigned total = 0, n, rounds = 0;
+	bool before = adversary_set(true);
+
+	do {
+		n = vdev_host_step(t->host);
+		while (rounds++ < MAX_SETTLE && (vdev_host_fire(t->host) || hostcalls_fire()))
+			n++;
+		n += hostcalls_echo();
+		total += n;
+	} while (n && rounds < MAX_SETTLE);
+	adversary_set(before);
+	return total;
+}
+
+uint64_t vdevtest_clock(const struct vdevtest *t)
+{
+	return t->host->now_ns;
+}
+
+bool vdevtest_clock_next(struct vdevtest *t, uint64_t *ret_ns)
+{
+	uint64_t a = 0, b = 0;
+	bool guest = vdev_host_deadline(t->host, &a), file = hostcalls_deadline(&b);
+
+	if (!guest && !file)
+		return false;
+	*ret_ns = !file ? a : !guest ? b : MIN(a, b);
+	return true;
+}
+
+bool vdevtest_clock_set(struct vdevtest *t, uint64_t ns)
+{
+	uint64_t next;
+
+	if (ns < t->host->now_ns)
+		return false;
+	for (unsigned i = 0; vdevtest_clock_next(t, &next) && next <= ns; i++) {
+		if (i == MAX_TIMERS)
+			return false;
+		t->host->now_ns = MAX(next, t->host->now_ns);
+		vdevtest_run(t);
+	}
+	t->host->now_ns = MAX(ns, t->host->now_ns);
+	return true;
+}
+
+bool vdevtest_wait(struct vdevtest *t)
+{
+	bool any = t->stepped && vdevtest_run(t);
+
+	/* A vdev's own thread, or the kernel, may still have something to say. */
+	if (!any)
+		usleep(POLL_US);
+	return any;
+}
+
+unsigned vdevtest_patience_ms(const struct vdevtest *t, unsigned ms)
+{
+	struct stat task;
+
+	if (!t->stepped)
+		return ms;
+	/* A folder for each thread, and the two that every folder has. */
+	return stat("/proc/self/task", &task) == 0 && task.st_nlink <= 3
+		       ? 0
+		       : MIN(ms, STEPPED_PATIENCE_MS);
+}
+
+static const char *name_of(const struct vdev_instance *vi)
+{
+	if (vi->conf->name.text)
+		return vi->conf->name.text;
+	return vi->vdev.v_factory->pic && vi->type->conf.pic_name ? vi->type->conf.pic_name
+								  : vi->type->name;
+}
+
+static void on_message(void *ctx, uint64_t addr, uint32_t data)
+{
+	const struct vdevtest *t = ctx;
+
+	t->watch.message(t->watch.ctx, addr, data);
+}
+
+static void on_line(void *ctx, const vdev_t *pic, unsigned pin, bool level)
+{
+	const struct vdevtest *t = ctx;
+
+	t->watch.line(t->watch.ctx, name_of(vdev_instance_of(pic)), pin, level);
+}
+
+static void on_dma(void *ctx, uint64_t gpa, uint64_t len, bool write)
+{
+	const struct vdevtest *t = ctx;
+
+	if (!t->quiet)
+		t->watch.dma(t->watch.ctx, gpa, len, write);
+}
+
+void vdevtest_set_watch(struct vdevtest *t, const struct vdevtest_watch *watch)
+{
+	t->watch = *watch;
+	bench_watch(t->engine, watch->message ? on_message : NULL, t);
+	t->host->line_watch = watch->line ? on_line : NULL;
+	t->host->line_watch_ctx = t;
+	t->mem->watch = watch->dma ? on_dma : NULL;
+	t->mem->watch_ctx = t;
+}
+
+static struct vdev_instance *instance_find(struct vdevtest *t, const char *name, bool pic)
+{
+	for (struct vdev_instance *vi = t->host->first; vi; vi = vi->next)
+		if (strcmp(name_of(vi), name) == 0 && (!pic || vi->vdev.v_factory->pic))
+			return vi;
+	return NULL;
+}
+
+bool vdevtest_has_pic(struct vdevtest *t, const char *name)
+{
+	return instance_find(t, name, true);
+}
+
+bool vdevtest_has_vdev(struct vdevtest *t, const char *name, const char **ret_pic,
+		       unsigned *ret_pin)
+{
+	const struct vdev_instance *vi = instance_find(t, name, false);
+
+	if (!vi)
+		return false;
+	const guest_intr_t *intr = &vi->vdev.v_intr;
+
+	*ret_pic = intr->pic ? name_of(vdev_instance_of(intr->pic)) : NULL;
+	*ret_pin = intr->param & GIPF_PIN_MASK;
+	return true;
+}
+
+bool vdevtest_line_set(struct vdevtest *t, const char *pic, unsigned pin, bool level)
+{
+	struct vdev_instance *vi = instance_find(t, pic, true);
+
+	if (!vi || pin > vi->vdev.v_factory->pic->pnum_mask)
+		return false;
+	const guest_intr_t intr = { .pic = &vi->vdev, .param = pin };
+
+	return vi->vdev.v_factory->pic->signal(&intr, level ? GIS_ON : GIS_OFF) == EOK;
+}
+
+unsigned vdevtest_regions(struct vdevtest *t, struct vdevtest_region *ret, unsigned max)
+{
+	static struct bus_region regions[MAX_REGIONS];
+	unsigned n = MIN(bus_region_list(t->bus, regions, MAX_REGIONS), (unsigned)MAX_REGIONS);
+
+	for (unsigned i = 0; i < n && i < max; i++)
+		ret[i] = (struct vdevtest_region){
+			.space = regions[i].space == ENGINE_IO ? VDEVTEST_IO : VDEVTEST_MEM,
+			.start = regions[i].start,
+			.len = regions[i].len,
+		};
+	return MIN(n, max);
+}
+
+unsigned vdevtest_ram_regions(const struct vdevtest *t, struct vdevtest_region *ret, unsigned max)
+{
+	for (unsigned i = 0; i < t->mem->num_regions && i < max; i++)
+		ret[i] = (struct vdevtest_region){ .space = VDEVTEST_MEM,
+						   .start = t->mem->regions[i].gpa,
+						   .len = t->mem->regions[i].len };
+	return MIN(t->mem->num_regions, max);
+}
+
+bool vdevtest_place(struct vdevtest *t, enum vdevtest_space *ret_space, uint64_t *ret_addr)
+{
+	const struct vdev_instance *vi = t->host->first;
+	enum engine_space space;
+
+	while (vi && vi->next)
+		vi = vi->next;
+	if (!vi)
+		return false;
+	const struct qvm_state_block *b = &vi->vdev.v_block;
+
+	if (b->location == QSL_NO_LOCATION || vdev_space(b->qst_type, &space))
+		return false;
+	*ret_space = space == ENGINE_IO ? VDEVTEST_IO : VDEVTEST_MEM;
+	*ret_addr = b->location;
+	return true;
 }

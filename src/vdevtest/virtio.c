@@ -55,7 +55,7 @@ enum {
 
 	FEATURE_WORDS = 2,
 	RESET_TIMEOUT_MS = 30000,
-	POLL_US = 20, /* between two looks at a ring */
+	MAX_QUEUES = 1024,
 };
 
 struct queue {
@@ -203,20 +203,14 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static void pause_briefly(void)
-{
-	nanosleep(&(struct timespec){ .tv_nsec = POLL_US * 1000 }, NULL);
-}
-
 static void reset(const struct vdevtest_virtio *v)
 {
-	uint64_t deadline = now_ms() + RESET_TIMEOUT_MS;
+	uint64_t deadline = now_ms() + vdevtest_patience_ms(v->t, RESET_TIMEOUT_MS);
 
 	common_write(v, COMMON_STATUS, 1, 0);
 	while (common_read(v, COMMON_STATUS, 1) != 0) {
-		if (now_ms() > deadline)
+		if (!vdevtest_wait(v->t) && now_ms() >= deadline)
 			vdevtest_die("device %u: the reset does not end", v->dev);
-		pause_briefly();
 	}
 }
 
@@ -279,6 +273,8 @@ static struct vdevtest_virtio *add_queues(struct vdevtest_virtio *v)
 {
 	unsigned num = common_read(v, COMMON_NUM_QUEUES, 2);
 
+	if (num > MAX_QUEUES)
+		vdevtest_die("device %u: %u queues", v->dev, num);
 	v = realloc(v, sizeof(*v) + num * sizeof(v->queues[0]));
 	if (!v)
 		vdevtest_die("out of memory");
@@ -290,11 +286,14 @@ static struct vdevtest_virtio *add_queues(struct vdevtest_virtio *v)
 struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, uint64_t features,
 					      unsigned queue_size)
 {
+	struct vdevtest_alloc *alloc = vdevtest_alloc_state(t);
 	struct vdevtest_virtio *v = calloc(1, sizeof(*v));
 	uint32_t command;
 
 	if (!v)
 		vdevtest_die("out of memory");
+	vdevtest_virtio_forget(alloc->unfinished);
+	alloc->unfinished = v;
 	v->t = t;
 	v->dev = dev;
 	if (vdevtest_pci_read(t, dev, 0, 2) != 0x1af4)
@@ -307,12 +306,23 @@ struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, 
 	negotiate(v, features);
 	if (v->num_vectors)
 		common_write(v, COMMON_CONFIG_VECTOR, 2, 0);
-	v = add_queues(v);
+	alloc->unfinished = v = add_queues(v);
 	for (unsigned i = 0; i < v->num_queues; i++)
 		set_up_queue(v, i, queue_size);
 	common_write(v, COMMON_STATUS, 1,
 		     common_read(v, COMMON_STATUS, 1) | VIRTIO_STATUS_DRIVER_OK);
+	alloc->unfinished = NULL;
 	return v;
+}
+
+unsigned vdevtest_virtio_num_queues(const struct vdevtest_virtio *v)
+{
+	return v->num_queues;
+}
+
+bool vdevtest_virtio_has_queue(const struct vdevtest_virtio *v, unsigned queue)
+{
+	return queue < v->num_queues && v->queues[queue].ring;
 }
 
 void vdevtest_virtio_end(struct vdevtest_virtio *v)
@@ -366,14 +376,13 @@ static struct queue *queue_of(struct vdevtest_virtio *v, unsigned queue)
 void vdevtest_virtio_queue_reset(struct vdevtest_virtio *v, unsigned queue)
 {
 	struct queue *q = queue_of(v, queue);
-	uint64_t deadline = now_ms() + RESET_TIMEOUT_MS;
+	uint64_t deadline = now_ms() + vdevtest_patience_ms(v->t, RESET_TIMEOUT_MS);
 
 	common_write(v, COMMON_QUEUE_SELECT, 2, queue);
 	common_write(v, COMMON_QUEUE_RESET, 2, 1);
 	while (common_read(v, COMMON_QUEUE_RESET, 2) != 0) {
-		if (now_ms() > deadline)
+		if (!vdevtest_wait(v->t) && now_ms() >= deadline)
 			vdevtest_die("device %u, queue %u: the reset does not end", v->dev, queue);
-		pause_briefly();
 	}
 	if (common_read(v, COMMON_QUEUE_ENABLE, 2) != 0)
 		vdevtest_die("device %u, queue %u: enabled after its reset", v->dev, queue);
@@ -404,7 +413,7 @@ bool vdevtest_virtio_used(struct vdevtest_virtio *v, unsigned queue, int timeout
 			  unsigned *ret_head, uint32_t *ret_len)
 {
 	struct vdevtest_ring *ring = queue_of(v, queue)->ring;
-	uint64_t deadline = now_ms() + (uint64_t)timeout_ms;
+	uint64_t deadline = now_ms() + vdevtest_patience_ms(v->t, (unsigned)timeout_ms);
 	unsigned head;
 	uint32_t len;
 
@@ -412,9 +421,8 @@ bool vdevtest_virtio_used(struct vdevtest_virtio *v, unsigned queue, int timeout
 	 * looked for. */
 	vdevtest_ring_want_interrupt(ring);
 	while (!vdevtest_ring_used(ring, &head, &len)) {
-		if (now_ms() >= deadline)
+		if (!vdevtest_wait(v->t) && now_ms() >= deadline)
 			return false;
-		pause_briefly();
 	}
 	if (ret_head)
 		*ret_head = head;

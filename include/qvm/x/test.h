@@ -33,6 +33,23 @@ enum vdevtest_space { VDEVTEST_MEM, VDEVTEST_IO };
 struct vdevtest *vdevtest_start(const char *configuration);
 void vdevtest_end(struct vdevtest *t);
 
+/*
+ * The same in virtual time: guest time starts at 0 and moves by vdevtest_clock_set only. The core
+ * has no threads; vdevtest_run lets the vdevs' loops do what they have to do and returns how much
+ * that was. The clock and the random numbers that the vdevs themselves ask the host for are the
+ * bench's (seed), so one sequence of calls always gives the same results. A vdev with threads of
+ * its own is as free as ever.
+ */
+struct vdevtest *vdevtest_start_stepped(const char *configuration, uint64_t seed);
+unsigned vdevtest_run(struct vdevtest *t);
+
+/* Guest time in ns; the time at which the next timer goes off (false: there is none); move to a
+ * time, every timer on the way going off at its own. False: it lies in the past, or timers kept
+ * the clock from getting there. */
+uint64_t vdevtest_clock(const struct vdevtest *t);
+bool vdevtest_clock_next(struct vdevtest *t, uint64_t *ret_ns);
+bool vdevtest_clock_set(struct vdevtest *t, uint64_t ns);
+
 /* What the last vdevtest_start reported, rendered as for a user; "" if nothing. */
 const char *vdevtest_errors(void);
 

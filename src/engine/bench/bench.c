@@ -32,6 +32,8 @@ struct bench {
 	unsigned num_doorbells, num_irqfds, num_routes, sent;
 	uint64_t sent_addr;
 	uint32_t sent_data;
+	void (*watch)(void *ctx, uint64_t addr, uint32_t data);
+	void *watch_ctx;
 	struct bench_doorbell doorbells[BENCH_MAX_FDS];
 	struct bench_irqfd irqfds[BENCH_MAX_FDS];
 	struct engine_msi_route routes[BENCH_MAX_FDS];
@@ -155,14 +157,22 @@ static int bench_irqfd_set(struct engine *e, unsigned gsi, int fd, bool on)
 	return rc;
 }
 
+/* Locked. */
+static void message_sent(struct bench *b, uint64_t addr, uint32_t data)
+{
+	b->sent++;
+	b->sent_addr = addr;
+	b->sent_data = data;
+	if (b->watch)
+		b->watch(b->watch_ctx, addr, data);
+}
+
 static int bench_msi_send(struct engine *e, uint64_t addr, uint32_t data)
 {
 	struct bench *b = bench_of(e);
 
 	pthread_mutex_lock(&b->lock);
-	b->sent++;
-	b->sent_addr = addr;
-	b->sent_data = data;
+	message_sent(b, addr, data);
 	pthread_mutex_unlock(&b->lock);
 	return 0;
 }
@@ -230,11 +240,8 @@ bool bench_doorbell(struct engine *e, enum engine_space space, uint64_t addr, un
 static void bench_collect(struct bench *b, unsigned gsi)
 {
 	for (unsigned i = 0; i < b->num_routes; i++) {
-		if (b->routes[i].gsi == gsi) {
-			b->sent++;
-			b->sent_addr = b->routes[i].addr;
-			b->sent_data = b->routes[i].data;
-		}
+		if (b->routes[i].gsi == gsi)
+			message_sent(b, b->routes[i].addr, b->routes[i].data);
 	}
 }
 
@@ -269,6 +276,16 @@ unsigned bench_messages(struct engine *e, int timeout_ms, uint64_t *ret_addr, ui
 	b->sent = 0;
 	pthread_mutex_unlock(&b->lock);
 	return sent;
+}
+
+void bench_watch(struct engine *e, void (*func)(void *ctx, uint64_t addr, uint32_t data), void *ctx)
+{
+	struct bench *b = bench_of(e);
+
+	pthread_mutex_lock(&b->lock);
+	b->watch = func;
+	b->watch_ctx = ctx;
+	pthread_mutex_unlock(&b->lock);
 }
 
 bool bench_line(struct engine *e, unsigned gsi, unsigned *ret_edges)

@@ -19,6 +19,11 @@ bool bench_doorbell(struct engine *e, enum engine_space space, uint64_t addr, un
  * timeout_ms. */
 unsigned bench_messages(struct engine *e, int timeout_ms, uint64_t *ret_addr, uint32_t *ret_data);
 
+/* Have `func` told of each message when it is sent or collected by bench_messages; NULL: nobody. On
+ * any thread. */
+void bench_watch(struct engine *e, void (*func)(void *ctx, uint64_t addr, uint32_t data),
+		 void *ctx);
+
 /* Level of an input of the interrupt machine, and how often it has risen. */
 bool bench_line(struct engine *e, unsigned gsi, unsigned *ret_edges);
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a vdev calls of the host, on a stepped bench: the calls that a vdev's shared object makes
+ * itself go through wrappers here, by its table of imported functions. They are counted, can be
+ * made to fail, and those that tell the time or throw dice answer from the bench's clock and seed.
+ * A tap is a stand-in that gives back every frame. Calls of the core are left alone.
+ *
+ * One bench at a time in a process, so there is one state. Counting is safe on any thread; the rest
+ * belongs to the bench's thread. Without a bench the wrappers just call through.
+ */
+#ifndef VDEVTEST_HOSTCALLS_H
+#define VDEVTEST_HOSTCALLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/util.h"
+
+/* The time of day at guest time 0: 2024-01-01 00:00:00 UTC. */
+#define HOSTCALLS_EPOCH_S UINT64_C(1704067200)
+
+/* From now on; now_ns: guest time, which a sleep of a vdev moves on. Counts and failures start
+ * anew. */
+void hostcalls_begin(uint64_t seed, uint64_t *now_ns);
+/* Its timers and stand-ins are forgotten; their files were the vdevs'. */
+void hostcalls_end(void);
+
+/* Put the wrappers into the shared object at path, which is loaded. Once is enough. */
+void hostcalls_patch(const char *path);
+
+/*
+ * Calls number nth (1: the next) to nth + times - 1 of `name` fail with err. A later plan for the
+ * same call replaces this one. -ENOENT: no such call.
+ */
+int hostcalls_fail(const char *name, uint64_t nth, int err, uint64_t times) MUST_CHECK;
+
+/* How often it was called. -ENOENT: no such call. */
+int hostcalls_count(const char *name, uint64_t *ret_count) MUST_CHECK;
+
+/* Names of the calls, NULL at the end. */
+const char *hostcalls_name(unsigned index);
+
+/* Timers that vdevs have as files: the next one's time; let one that is due expire. False: none. */
+bool hostcalls_deadline(uint64_t *ret_ns);
+bool hostcalls_fire(void);
+
+/* Stand-ins give back what they got. True if there was something. */
+bool hostcalls_echo(void);
+
+/* An errno by its name (EIO) or number. 0: neither. */
+int hostcalls_errno(const char *text);
+
+#endif
