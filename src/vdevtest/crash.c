@@ -2,7 +2,9 @@
 #include "vdevtest/crash.h"
 
 #include <dlfcn.h>
+#include <execinfo.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +12,7 @@
 #include "base/util.h"
 #include "step.h"
 
-enum { STACK = 64 << 10 };
+enum { STACK = 64 << 10, MAX_FRAMES = 64 };
 
 /* Of the sanitizers' run time, where the program has one. */
 __attribute__((weak)) void __sanitizer_set_death_callback(void (*func)(void));
@@ -31,20 +33,50 @@ static void on_death(void)
 		tell("a sanitizer's report");
 }
 
+/* File and offset of a place in the program. False: it is in none. */
+static bool place_of(uintptr_t pc, const char **ret_file, uintptr_t *ret_offset)
+{
+	Dl_info where;
+	const char *slash;
+
+	if (!dladdr((void *)pc, &where) || !where.dli_fname)
+		return false;
+	slash = strrchr(where.dli_fname, '/');
+	*ret_file = slash ? slash + 1 : where.dli_fname;
+	*ret_offset = pc - (uintptr_t)where.dli_fbase;
+	return true;
+}
+
+/* An abort happens in the C library: the place in the vdev that led there says more. */
+static void find_vdev(const char **file, uintptr_t *offset)
+{
+	void *frames[MAX_FRAMES];
+	int n = backtrace(frames, MAX_FRAMES);
+	const char *name;
+	uintptr_t at;
+
+	for (int i = 0; i < n; i++) {
+		if (place_of((uintptr_t)frames[i], &name, &at) && strncmp(name, "vdev-", 5) == 0 &&
+		    strstr(name, ".so")) {
+			*file = name;
+			*offset = at;
+			return;
+		}
+	}
+}
+
 static void on_signal(int number, siginfo_t *info, void *context)
 {
-	uintptr_t pc = step_pc(context);
-	const char *name = sigabbrev_np(number), *file = NULL;
+	uintptr_t offset = step_pc(context);
+	const char *name = sigabbrev_np(number), *file = "";
 	char what[160];
-	Dl_info where;
 
 	(void)info;
-	if (dladdr((void *)pc, &where) && where.dli_fname) {
-		file = strrchr(where.dli_fname, '/');
-		file = file ? file + 1 : where.dli_fname;
-	}
-	snprintf(what, sizeof(what), "SIG%s at %s+0x%llx", name ? name : "?", file ? file : "",
-		 (unsigned long long)(file ? pc - (uintptr_t)where.dli_fbase : pc));
+	(void)place_of(offset, &file, &offset);
+	if (number == SIGABRT)
+		find_vdev(&file, &offset);
+	snprintf(what, sizeof(what), "SIG%s at %s+0x%llx", name ? name : "?", file,
+		 (unsigned long long)offset);
 	if (tell_about)
 		tell_about(what);
 	signal(number, SIG_DFL);
@@ -59,6 +91,10 @@ void crash_watch(void (*tell)(const char *what))
 	const struct sigaction action = { .sa_sigaction = on_signal,
 					  .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
+	void *frame;
+
+	/* Its first call loads a library. */
+	(void)backtrace(&frame, 1);
 	tell_about = tell;
 	if (crash_has_sanitizer()) {
 		__sanitizer_set_death_callback(on_death);

@@ -13,6 +13,7 @@ enum {
 	MAX_SEGMENTS = 32,
 	SMALLEST = 64, /* bytes of a block of pool 0; each pool's are twice as large */
 	NUM_POOLS = 15,
+	ALIGN = 16,
 	MAX_SHOWN = 4096, /* bytes of what a device wrote that the reply has */
 	MAX_CONFIG = 4096,
 	WAIT_MS = 10000,
@@ -256,6 +257,12 @@ static bool segment_read(char *word, struct segment *ret)
 	return true;
 }
 
+/* With a gap behind it, so that no two are one piece to the device. */
+static size_t room_of(const struct segment *s)
+{
+	return align_up(s->len, ALIGN) + ALIGN;
+}
+
 static bool segments_read(struct qtest *q, struct segment *ret, size_t *ret_len)
 {
 	size_t len = 0;
@@ -270,7 +277,7 @@ static bool segments_read(struct qtest *q, struct segment *ret, size_t *ret_len)
 				    q->words[i]);
 			return false;
 		}
-		len += s->placed ? 0 : s->len;
+		len += s->placed ? 0 : room_of(s);
 	}
 	*ret_len = len;
 	return true;
@@ -305,8 +312,8 @@ static bool fill_block(struct qtest *q, struct segment *segments, unsigned n, si
 				return false;
 			}
 			s->addr = at;
-			at += s->len;
-			ram += s->len;
+			at += room_of(s);
+			ram += room_of(s);
 		}
 		if (s->in) {
 			out->in[out->num].gpa = s->addr;

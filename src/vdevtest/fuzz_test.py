@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""vdev-fuzz from outside: it finds mistakes that a test vdev has, and none in ours. Arguments: the build folder, then those
+of unittest."""
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
+PICS = "vdev ioapic name ioapic vdev 8259 loc io:0x20 vdev 8259 loc io:0xa0".split()
+RUNS = 40
+
+
+def vdev(name):
+    return str(BUILD / "vdevs/fuzz" / f"vdev-{name}.so")
+
+
+class Fuzz(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def fuzz(self, words, *options, status=0):
+        done = subprocess.run([BUILD / "vdev-fuzz", "--quiet", "--crashes", self.folder, *options, *words], capture_output=True,
+                              text=True, timeout=170, check=False)
+        self.assertEqual(done.returncode, status, done.stdout[-2000:] + done.stderr[-2000:] +
+                         "".join(p.read_text() for p in self.folder.glob("crash-*")))
+        return done.stdout
+
+    def found(self, mistake, *options):
+        """The script of what was found, and how vdev-test ends with it."""
+        words = [vdev("buggy"), "mistake", str(mistake)]
+        said = self.fuzz(words, "--runs", "200000", "--seconds", "120", *options, status=1)
+        script = self.folder / "crash-1.qtest"
+        again = subprocess.run([BUILD / "vdev-test", "--script", script, "--limit", "2", *words], capture_output=True, text=True,
+                               timeout=60, check=False)
+        lines = [line for line in script.read_text().splitlines() if not line.startswith("#")]
+        return said, lines, again
+
+    def test_an_abort(self):
+        said, lines, again = self.found(1)
+        self.assertLessEqual(len(lines), 3, lines)
+        self.assertNotEqual(again.returncode, 0)
+        self.assertRegex(again.stderr, r"crash-1.qtest:\d+: (SIGABRT|a sanitizer's report)")
+        self.assertIn("vdev-buggy.so", said)
+
+    def test_a_hang(self):
+        _, lines, again = self.found(2, "--limit", "2")
+        self.assertEqual(again.returncode, 124, lines)
+
+    def test_an_error_of_the_vdev(self):
+        said, lines, again = self.found(3)
+        self.assertIn("a vdev failed", said)
+        self.assertLessEqual(len(lines), 3, lines)
+        self.assertIn("FAIL a vdev failed", again.stdout)
+
+    def test_corpus(self):
+        corpus = self.folder / "corpus"
+        corpus.mkdir()
+        self.fuzz([vdev("buggy")], "--runs", "200", "--corpus", str(corpus))
+        kept = list(corpus.glob("*.qtest"))
+        self.assertTrue(kept)
+        said = self.fuzz([vdev("buggy")], "--runs", "1", "--corpus", str(corpus))
+        self.assertGreaterEqual(int(re.search(r"(\d+) inputs kept", said).group(1)), len(kept))
+
+    def test_options(self):
+        self.fuzz([], status=2)
+        self.fuzz([vdev("buggy")], "--runs", "x", status=2)
+        self.fuzz([vdev("buggy"), "mistake", "x"], "--runs", "1", status=65)
+
+    def test_ours(self):
+        disk = self.folder / "disk"
+        disk.write_bytes(bytes(1 << 16))
+        for name, *options in (("pckeyboard",), ("mc146818", "intr", "ioapic:8"), ("virtio-entropy",), ("virtio-net", "tapdev", "tap0"),
+                               ("ser8250", "intr", "ioapic:4", "hostdev", f">{self.folder}/out"), ("virtio-blk", "hostdev", str(disk)),
+                               ("virtio-console", "hostdev", f">{self.folder}/out"), ("timer8254", "intr", "ioapic:0")):
+            with self.subTest(name):
+                self.assertIn(f"{RUNS} runs", self.fuzz([*PICS, vdev(name), *options], "--runs", str(RUNS)))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
