@@ -66,7 +66,7 @@ struct vdev_pic_functions {
 	unsigned pnum_mask; /* the pin number's bits in guest_intr.param */
 	int (*signal)(const guest_intr_t *intr, guest_intr_state_t state);
 	/* The guest unmasked or acknowledged the line of another controller that this one drives
-	 * (its v_intr). May be NULL. */
+	 * (its v_intr). intr->pic is this controller, param that line. May be NULL. */
 	void (*notify)(const guest_intr_t *intr, guest_intr_notifications_t what);
 	/* Text after "NAME:" to param; returns the rest of the text, NULL if it is no line of this
 	 * controller. */

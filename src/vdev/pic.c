@@ -310,8 +310,9 @@ static int line_signal(void *opaque, unsigned pin, bool level)
 static void controller_notified(void *opaque, int what)
 {
 	struct vdev_instance *vi = opaque;
+	const guest_intr_t intr = { .pic = &vi->vdev, .param = vi->vdev.v_intr.param };
 
-	vi->vdev.v_factory->pic->notify(&vi->vdev.v_intr, (guest_intr_notifications_t)what);
+	vi->vdev.v_factory->pic->notify(&intr, (guest_intr_notifications_t)what);
 }
 
 int pic_attach(struct vdev_instance *vi)

@@ -19,7 +19,7 @@ def test_raw_guest_at_first_free_ram(host):
 
 
 @pytest.mark.parametrize("cpus", [1, 4, 16])
-def test_linux_reaches_init_on(host, cpus):
+def test_linux_reaches_init_on(host, machine, cpus):
     script = ("echo cpus=$(nproc); echo version=$(uname -r); cd /sys/devices/system/cpu; "
               "echo packages=$(cat cpu*/topology/physical_package_id | sort -u | wc -l); "
               "echo cores=$(cat cpu*/topology/core_cpus_list | sort -u | wc -l); "
@@ -43,7 +43,7 @@ def test_linux_reaches_init_on(host, cpus):
     assert "cloud-amd64" in marked(text, "version")
 
 
-def test_linux_by_serial_console(host):
+def test_linux_by_serial_console(host, machine):
     text = host.linux("echo said=it", console="", serial=SERIAL)
     assert marked(text, "said") == "it"
 
@@ -58,7 +58,7 @@ def test_reboot_is_status_0(host, how):
     assert "never" not in host.linux("reboot -f; sleep 5; echo never", cmdline=how)
 
 
-def test_kernel_log_is_clean(host):
+def test_kernel_log_is_clean(host, machine):
     text = host.linux("dmesg", cpus=4, extra="vdev virtio-entropy\n")
     bad = [line for line in text.splitlines()
            if re.search(r"Firmware Bug|ACPI (BIOS )?(Error|Warning|Exception)|BUG:|WARNING:|Call Trace", line)]
@@ -67,7 +67,7 @@ def test_kernel_log_is_clean(host):
     assert "ACPI: Reserving DSDT" in text
 
 
-def test_power_button_reaches_the_guest(host):
+def test_power_button_reaches_the_guest(host, machine):
     """SIGTERM: the guest's own ACPI driver sees the event device's interrupt."""
     script = "grep -i ged /proc/interrupts; echo ready; i=0; while [ $i -lt 100 ]; do " \
              "n=$(awk '/Ged/{print $2}' /proc/interrupts); [ \"$n\" -gt 0 ] && break; usleep 100000; i=$((i+1)); done; " \

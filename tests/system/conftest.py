@@ -43,9 +43,29 @@ def board(tmp_path_factory):
         hangs.shared.remove(running)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--machine", choices=list(guests.MACHINES),
+                     help="run all tests in this interrupt machine, and none twice")
+
+
+def pytest_generate_tests(metafunc):
+    """Tests with the fixture `machine` run in both interrupt machines, the others in KVM's."""
+    if "machine" in metafunc.fixturenames:
+        only = metafunc.config.getoption("--machine", default=None)
+        metafunc.parametrize("machine", [only] if only else list(guests.MACHINES), indirect=True)
+
+
 @pytest.fixture
-def host(board):
+def machine(request):
+    """The interrupt machine of this test's guests."""
+    return request.param
+
+
+@pytest.fixture
+def host(request, board):
     """The board with a clean folder /tmp/t and nothing left of an earlier VM."""
     board.run("ip link set lo up; pkill -9 -x qvm; rm -rf /tmp/t /run/qvm; mkdir -p /tmp/t; for t in $(ls /sys/class/net | grep ^bh); "
               "do ip link del $t; done; true", check=False)
+    guests.machine = (request.getfixturevalue("machine") if "machine" in request.fixturenames
+                      else request.config.getoption("--machine", default=None) or "kernel")
     return guests.Host(board)

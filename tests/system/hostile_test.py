@@ -8,8 +8,8 @@ import guests
 DISK = "vdev virtio-blk hostdev /dev/board/scratch name disk0\n"
 
 
-def test_touching_everything_finds_only_what_is_configured(host):
-    result = host.qvm("ram 16m\nload 0x8000,/payload/touch.bin\n" + guests.PLATFORM +
+def test_touching_everything_finds_only_what_is_configured(host, machine):
+    result = host.qvm("ram 16m\nload 0x8000,/payload/touch.bin\n" + guests.MACHINES[machine] +
                       "vdev ser8250 hostdev >-\n" + DISK + "vdev virtio-entropy\n", timeout=240)
     lines = result.text.splitlines()
     assert lines[0] == "start" and lines[-1] == "end"

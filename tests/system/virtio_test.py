@@ -58,7 +58,7 @@ def test_disk_and_network_with_both_kinds_of_ring(host, packed):
     transfer_is_whole(host, text)
 
 
-def test_interrupt_pins(host):
+def test_interrupt_pins(host, machine):
     """pci=nomsi: five devices on four lines of the I/O APIC, level-triggered; data whole, the console too."""
     text = host.linux(FIO + TRANSFER + "cat /proc/interrupts", cpus=2,
                       cmdline="pci=nomsi", timeout=300, before=SERVERS, extra=SCRATCH + TOOLS + NET + "vdev virtio-entropy\n")
