@@ -18,7 +18,8 @@ def test_raw_guest_at_first_free_ram(host):
     assert host.qvm("ram 1m\nload /payload/hi.bin\nvdev ser8250 hostdev >-\n").text == "Hi\n"
 
 
-@pytest.mark.parametrize("cpus", [1, 4, 16])
+@pytest.mark.parametrize("machine,cpus", [("kernel", 1), ("kernel", 4), ("kernel", 16), ("split", 1), ("split", 4)],
+                         indirect=["machine"])
 def test_linux_reaches_init_on(host, machine, cpus):
     script = ("echo cpus=$(nproc); echo version=$(uname -r); cd /sys/devices/system/cpu; "
               "echo packages=$(cat cpu*/topology/physical_package_id | sort -u | wc -l); "

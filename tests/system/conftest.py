@@ -50,7 +50,8 @@ def pytest_addoption(parser):
 
 def pytest_generate_tests(metafunc):
     """Tests with the fixture `machine` run in both interrupt machines, the others in KVM's."""
-    if "machine" in metafunc.fixturenames:
+    own = any("machine" in marker.args[0] for marker in metafunc.definition.iter_markers("parametrize"))
+    if "machine" in metafunc.fixturenames and not own:
         only = metafunc.config.getoption("--machine", default=None)
         metafunc.parametrize("machine", [only] if only else list(guests.MACHINES), indirect=True)
 

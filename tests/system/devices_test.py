@@ -59,7 +59,7 @@ def test_read_only_disk(host):
 
 
 @pytest.mark.parametrize("cpus,options", [(1, ""), (4, " dio enable threads 2")])
-def test_verified_random_io(host, machine, cpus, options):
+def test_verified_random_io(host, cpus, options):
     """fio, from a second, read-only disk, writes at random places and reads back what it wrote."""
     script = ("mount -o ro -t squashfs /dev/vdb /mnt && mount -t devtmpfs dev /mnt/dev && mount -t tmpfs tmpfs /mnt/tmp && "
               "mount -t proc proc /mnt/proc; "
@@ -87,7 +87,7 @@ def test_console_is_lossless_with_a_slow_reader(host):
     assert out[begin + len(data):].startswith(b"END\n")
 
 
-def test_console_input(host, machine):
+def test_console_input(host):
     configuration, archive = guests.linux("echo ready; read line; echo got=$line; stty -F /dev/hvc0 raw -echo; echo raw; "
                                           "head -c 300000 | md5sum | sed s/^/sum=/")
     host.prepare(configuration, archive)
@@ -136,7 +136,7 @@ def test_a_disk_is_given_to_one_vm_only(host):
     assert command.wait(timeout=30).status == 3
 
 
-def test_drivers_come_and_go(host, machine):
+def test_drivers_come_and_go(host):
     """Remove and rescan, unbind and bind: resets with the disk in use."""
     script = ("for i in 1 2 3; do (dd if=/dev/vda of=/dev/null bs=64k count=400 2>/dev/null &); usleep 30000; "
               "echo 1 > /sys/bus/pci/devices/0000:00:01.0/remove; sleep 1; echo 1 > /sys/bus/pci/rescan; sleep 1; done; "
