@@ -54,7 +54,7 @@ def table(results, growth, size):
     lines = []
     for r in results:
         head = f"{r.row.number:<4} {r.row.what}"
-        lines.append(head + (f"  [{VERDICT[r.met]}]" if r.met is not None else ""))
+        lines.append(head + (f"  [{r.verdict}]" if r.met is not None else ""))
         lines += [f"       {machine:<12} {r.text(machine)}" for machine in r.values]
         lines += [f"       qvm / {ratio.peer}: {ratio}" for ratio in r.ratios]
     lines.append(f"T8   stripped: qvm {size['qvm']:,} bytes, largest vdev {size['largest vdev']:,} ({size['its name']})"
@@ -92,7 +92,7 @@ def _markdown(results, growth, size, note):
         if r.met is not None:
             kind, limit = r.row.limit
             sign = ">=" if r.row.up else "<="
-            target = f"{sign} {limit:g}" + (f" x {r.row.peers[0]}" if kind == "ratio" else "") + f": {VERDICT[r.met]}"
+            target = f"{sign} {limit:g}" + (f" x {r.row.peers[0]}" if kind == "ratio" else "") + f": {r.verdict}"
         lines.append(f"| {r.row.number} | {r.row.what} | {r.text('qvm')} | {others} | {ratios} | {target} |")
     lines.append(f"| T8 | stripped program; largest vdev ({size['its name']}) | {size['qvm']:,}; {size['largest vdev']:,} bytes | | | "
                  f"<= 300,000; 64,000: {VERDICT[size['qvm'] <= 300000 and size['largest vdev'] <= 64000]} |")

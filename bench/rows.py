@@ -79,7 +79,17 @@ class Result:
     row: Row
     values: dict  # machine: its numbers, one a round
     ratios: list
-    met: bool = None  # None: no target
+    met: bool = None  # by the median; None: no target
+
+    @property
+    def verdict(self):
+        """The median decides; a range that reaches over the limit is said, since another run may decide otherwise."""
+        if self.met is None:
+            return ""
+        kind, limit = self.row.limit
+        values = self.values["qvm"] if kind == "value" else self.ratios[0].values
+        crossed = min(values) <= limit < max(values) if not self.row.up else min(values) < limit <= max(values)
+        return ("met" if self.met else "missed") + (" by the median alone" if crossed else "")
 
     def text(self, machine):
         values = self.values.get(machine)

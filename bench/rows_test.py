@@ -35,6 +35,12 @@ class Rows(unittest.TestCase):
         self.assertFalse(self.result({"boot": rounds}, "exits").met)
         self.assertIsNone(self.result({"boot": rounds}, "first").met)
 
+    def test_a_range_over_the_limit_is_said(self):
+        rounds = [{"qvm": boot(n), "microvm": boot(100), "q35": boot(9)} for n in (50, 60, 140)]
+        self.assertEqual(self.result({"boot": rounds}, "exits").verdict, "met by the median alone")
+        self.assertEqual(self.result({"boot": rounds[:2]}, "exits").verdict, "met")
+        self.assertEqual(self.result({"boot": rounds[2:]}, "exits").verdict, "missed")
+
     def test_the_better_peer_of_each_round(self):
         names = {row.key: 1.0 for row in rows.ROWS if row.group == "devices"}
         rounds = [{"qvm": {**names, "disk_read_1": 10.0}, "q35": {**names, "disk_read_1": a}, "microvm": {**names, "disk_read_1": b}}
