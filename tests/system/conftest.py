@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The system tier: real guests under the real KVM of a board. One board serves all tests."""
+"""The system tier: real guests under the real KVM of a board. One board serves all tests of a run; tests/run has two runs side by side."""
 import os
 import pathlib
 import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -32,15 +33,17 @@ def make_payload(folder):
 
 
 @pytest.fixture(scope="session")
-def board(tmp_path_factory):
-    folder = TOP / "build" / "payload"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    make_payload(folder)
-    with boards.Board(payload=[folder], peers=True) as running:
-        hangs.shared.append(running)
-        yield running
-        hangs.shared.remove(running)
+def board():
+    # In the build folder: what is there is linked, not copied.
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="payload-", dir=TOP / "build"))
+    try:
+        make_payload(folder)
+        with boards.Board(payload=[folder], peers=True) as running:
+            hangs.shared.append(running)
+            yield running
+            hangs.shared.remove(running)
+    finally:
+        shutil.rmtree(folder)
 
 
 def pytest_addoption(parser):
