@@ -20,7 +20,7 @@ def files(host):
 
 
 def start(host, guest, extra="", memory="ram 16m\n", **options):
-    return host.qvm(f"{memory}load /payload/{guest}\ncmdline \"a=b c\"\n{extra}{COM1}", timeout=30, **options)
+    return host.qvm(f"{memory}load /payload/{guest}\ncmdline \"a=b c\"\n{extra}{COM1}", timeout=90, **options)
 
 
 # What each way hands over: RAM as the memory map counts it (16 MiB without 0x9fc00 to 1 MiB).
@@ -61,7 +61,7 @@ def test_linux(host, kernel, options):
 
 
 def refused(host, configuration, *words):
-    result = host.qvm(configuration, check=False, timeout=30)
+    result = host.qvm(configuration, check=False, timeout=90)
     assert result.status == 64, (result.status, result.error)
     for word in words:
         assert word in result.error, result.error
@@ -94,10 +94,10 @@ def test_firmware_starts_at_the_reset_vector(host):
     rom = (reset.ljust(0x100, b"\xf4") + code + reset).ljust(0xfff0, b"\xf4") + b"\xe9\x0d\x01".ljust(16, b"\xf4")
     host.board.push(rom, "/tmp/t/rom")
     base = f"ram 640k\nrom 0xffff0000,64k\n{COM1}"
-    assert host.qvm(base + "load 0xffff0000,/tmp/t/rom\n", timeout=30).text == "F\n"
+    assert host.qvm(base + "load 0xffff0000,/tmp/t/rom\n", timeout=90).text == "F\n"
     # As data it is no guest: the first one that is decides.
     both = base + "data load 0xffff0000,/tmp/t/rom\nload 0x7c00,/payload/hi.bin\n"
-    assert host.qvm(both, timeout=30).text == "Hi\n"
+    assert host.qvm(both, timeout=90).text == "Hi\n"
 
 
 def memtest(host, until, timeout):
@@ -109,7 +109,7 @@ def memtest(host, until, timeout):
         command.read_until(until, timeout=timeout)
     finally:
         host.run("pkill -QUIT -x qvm; true")
-    result = command.wait(timeout=30)
+    result = command.wait(timeout=90)
     assert result.status == 3, (result.status, result.error)
     said = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "\n", result.text)
     counts = re.findall(r"Errors: +(\d+)", said)
@@ -119,7 +119,7 @@ def memtest(host, until, timeout):
 
 def test_memtest_sample(host):
     """Tests 0 to 4 and the start of 5; `make soak` runs 0 to 9."""
-    said = memtest(host, r"#5  \[Moving inversions, random", 90)
+    said = memtest(host, r"#5  \[Moving inversions, random", 240)
     assert "of 31.6MB" in said
 
 
@@ -132,7 +132,7 @@ def firmware(host, configuration, until, cmos, extra="", timeout=60):
         command.read_until(until, timeout=timeout)
     finally:
         host.run("pkill -QUIT -x qvm; true")
-    said = command.wait(timeout=30).text
+    said = command.wait(timeout=90).text
     assert time.monotonic() - begun < timeout
     return said
 
