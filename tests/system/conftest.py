@@ -36,6 +36,7 @@ def make_payload(folder):
 def board():
     # In the build folder: what is there is linked, not copied.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="payload-", dir=TOP / "build"))
+    folder.chmod(0o755)  # some tests run qvm as another user
     try:
         make_payload(folder)
         with boards.Board(payload=[folder], peers=True) as running:
