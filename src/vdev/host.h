@@ -232,6 +232,11 @@ void vdev_host_intx_attach(struct vdev_host *host);
 void vio_free(struct vio_state_internal *vio);
 void vio_end(struct vio_state_internal *vio); /* asks for a reset; the vdev's thread must run */
 bool vio_ending(struct vio_state_internal *vio);
+/* Where the file puts a vdev that is a PCI function: PCI_DEVFN_NEXT or a place on bus 0; or it
+ * is refused. */
+int pci_place(const vdev_t *vdp, int *ret_devfn);
+/* What came of adding the function, 0 or a negative errno: a positive one, with a sentence. */
+int pci_answer(const vdev_t *vdp, int rc);
 /* Wait up to timeout_ms (-1: for ever) and call back for what is ready; returns how many. */
 unsigned loop_batch(struct loop *loop, int timeout_ms);
 int loop_start(struct loop *loop);

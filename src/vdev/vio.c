@@ -134,32 +134,29 @@ int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
 {
 	struct vio_state_internal *vio = vsp->vsip;
 
+	int devfn = PCI_DEVFN_NEXT, err;
+
 	(void)arg;
 	if (!vio)
 		return EINVAL;
 	const struct qvm_state_block *b = &vio->vi->vdev.v_block;
+
+	err = pci_place(&vio->vi->vdev, &devfn);
+	if (err != EOK)
+		return err;
 	const struct virtio_pci_info info = {
 		.name = vio->vi->label,
-		.devfn = b->location == QSL_NO_LOCATION ? PCI_DEVFN_NEXT
-							: PCI_DEVFN((int)QSL_PCI_DEV(b->location),
-								    (int)QSL_PCI_FUNC(b->location)),
+		.devfn = devfn,
 		.subsystem_vendor = vio->desc.vendor_id,
 		.class_code = vio->desc.pci_class,
 		.handler = vdev_access,
 		.opaque = vio->vi,
 	};
 
-	if (b->location != QSL_NO_LOCATION && QSL_PCI_BUS(b->location) != 0)
-		return qvmx_refuse(&vio->vi->vdev, "there is only PCI bus 0");
 	if (b->location != QSL_NO_LOCATION && QSL_PCI_FUNC(b->location) != 0)
 		return qvmx_refuse(&vio->vi->vdev, "PCI functions other than 0 are not built yet");
-	int rc = virtio_pci_create(vio->vi->host->pci, vio->device, &info, &vio->pci);
-
-	if (rc == -EEXIST)
-		return qvmx_refuse(&vio->vi->vdev, "that PCI place is taken");
-	if (rc == -ENOSPC)
-		return qvmx_refuse(&vio->vi->vdev, "all 31 device numbers of PCI bus 0 are in use");
-	return -rc;
+	return pci_answer(&vio->vi->vdev,
+			  virtio_pci_create(vio->vi->host->pci, vio->device, &info, &vio->pci));
 }
 
 unsigned vio_read(struct vio_state *vsp, unsigned cookie, const struct qvm_state_block *vopnd,

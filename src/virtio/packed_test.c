@@ -3,10 +3,9 @@
  * The virtqueue walker on packed rings, against drivers that keep the rules (PACKED-1 to PACKED-17)
  * and against those that do not (DRV-9, 10, 12, 13, 16 to 18, 20, 21, 23).
  */
-#include "virtio/testing.h"
+#include "virtio/testing_duel.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -849,44 +848,6 @@ static void test_random(void **state)
 	assert_true(taken > 10000);
 }
 
-/* No wake-up is lost, as in the test of split rings. */
-struct duel {
-	struct fixture *f;
-	int kick_fd;
-	unsigned total;
-};
-
-static void wait_for(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t count;
-
-	assert_int_equal(poll(&p, 1, 10000), 1);
-	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
-}
-
-static void *device_side(void *opaque)
-{
-	struct duel *d = opaque;
-	struct qvmx_request req;
-
-	for (unsigned done = 0; done < d->total;) {
-		int r = virtqueue_next(d->f->vq, &req);
-
-		if (r == 0) {
-			virtqueue_flush(d->f->vq);
-			wait_for(d->kick_fd);
-			continue;
-		}
-		assert_int_equal(r, 1);
-		virtqueue_done(d->f->vq, req.id, 8);
-		if (++done % 2)
-			virtqueue_flush(d->f->vq);
-	}
-	virtqueue_flush(d->f->vq);
-	return NULL;
-}
-
 /* Does the device ask for a kick, now that places from `from` to r->avail were added? */
 static bool kick_wanted(const struct packed *r, unsigned from)
 {
@@ -903,13 +864,12 @@ static bool kick_wanted(const struct packed *r, unsigned from)
 
 static void duel(struct fixture *f, bool event_idx, unsigned total)
 {
-	struct duel d = { .f = f, .kick_fd = eventfd(0, EFD_NONBLOCK), .total = total };
-	pthread_t thread;
+	struct duel d;
 
 	f->event_idx = event_idx;
 	open_queue(f, 3);
 	f->irq_fd = eventfd(0, EFD_NONBLOCK);
-	assert_int_equal(pthread_create(&thread, NULL, device_side, &d), 0);
+	duel_start(&d, f->vq, total);
 	for (unsigned sent = 0, done = 0; done < total;) {
 		uint16_t id;
 		uint32_t len;
@@ -919,12 +879,12 @@ static void duel(struct fixture *f, bool event_idx, unsigned total)
 
 			offer_list(&f->ring, 1, 1, (uint16_t)sent++);
 			if (kick_wanted(&f->ring, from))
-				assert_int_equal(write(d.kick_fd, &(uint64_t){ 1 }, 8), 8);
+				duel_kick(&d);
 		}
 		set_event(f, event_idx ? EVENT_DESC : EVENT_ENABLE, f->ring.used);
 		__sync_synchronize(); /* a barrier that the thread sanitizer lets pass */
 		if (!take_used(&f->ring, 1, &id, &len, NULL)) {
-			wait_for(f->irq_fd);
+			duel_wait(f->irq_fd);
 			continue;
 		}
 		assert_int_equal(id, (uint16_t)done);
@@ -932,9 +892,8 @@ static void duel(struct fixture *f, bool event_idx, unsigned total)
 		done++;
 		set_event(f, event_idx ? EVENT_DESC : EVENT_DISABLE, f->ring.used);
 	}
-	pthread_join(thread, NULL);
+	duel_end(&d);
 	close(f->irq_fd);
-	close(d.kick_fd);
 	f->irq_fd = -1;
 	assert_int_equal(f->breaks, 0);
 }

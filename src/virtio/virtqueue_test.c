@@ -2,11 +2,9 @@
 /*
  * The virtqueue walker against drivers that keep the rules: SPLIT-1 to SPLIT-20.
  */
-#include "virtio/testing.h"
+#include "virtio/testing_duel.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -621,61 +619,16 @@ static void test_longest_chain(void **state)
 	assert_int_equal(req.read_len, SIZE);
 }
 
-/*
- * No wake-up is lost: driver and device sleep unless the other one told them to wake, each telling
- * only when asked. With a lost one, poll runs into its limit.
- */
-struct duel {
-	struct fixture *f;
-	bool event_idx;
-	int kick_fd;
-	unsigned total;
-};
-
-static void wait_for(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t count;
-
-	assert_int_equal(poll(&p, 1, 10000), 1);
-	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
-}
-
-static void *device_side(void *opaque)
-{
-	struct duel *d = opaque;
-	struct qvmx_request req;
-
-	for (unsigned done = 0; done < d->total;) {
-		int r = virtqueue_next(d->f->vq, &req);
-
-		if (r == 0) {
-			virtqueue_flush(d->f->vq);
-			wait_for(d->kick_fd);
-			continue;
-		}
-		assert_int_equal(r, 1);
-		virtqueue_done(d->f->vq, req.id, 8);
-		if (++done % 2)
-			virtqueue_flush(d->f->vq);
-	}
-	virtqueue_flush(d->f->vq);
-	return NULL;
-}
-
 static void duel(struct fixture *f, bool event_idx, unsigned total)
 {
-	struct duel d = {
-		.f = f, .event_idx = event_idx, .kick_fd = eventfd(0, EFD_NONBLOCK), .total = total
-	};
+	struct duel d;
 	struct ring *r = &f->ring;
 	uint16_t seen = 0, kicked = 0;
-	pthread_t thread;
 
 	open_queue(f, 4, event_idx);
 	fill_descs(f);
 	f->irq_fd = eventfd(0, EFD_NONBLOCK);
-	assert_int_equal(pthread_create(&thread, NULL, device_side, &d), 0);
+	duel_start(&d, f->vq, total);
 	for (unsigned sent = 0, done = 0; done < total;) {
 		uint16_t used;
 
@@ -685,7 +638,7 @@ static void duel(struct fixture *f, bool event_idx, unsigned total)
 			if (event_idx ? (uint16_t)(r->idx - ring_avail_event(r) - 1) <
 						(uint16_t)(r->idx - kicked)
 				      : !(ring_used_flags(r) & 1))
-				assert_int_equal(write(d.kick_fd, &(uint64_t){ 1 }, 8), 8);
+				duel_kick(&d);
 			kicked = r->idx;
 		}
 		if (event_idx)
@@ -694,7 +647,7 @@ static void duel(struct fixture *f, bool event_idx, unsigned total)
 			ring_set_flags(r, 0);
 		used = ring_used_idx(r);
 		if (used == seen) {
-			wait_for(f->irq_fd);
+			duel_wait(f->irq_fd);
 			continue;
 		}
 		if (!event_idx)
@@ -702,9 +655,8 @@ static void duel(struct fixture *f, bool event_idx, unsigned total)
 		done += (uint16_t)(used - seen);
 		seen = used;
 	}
-	pthread_join(thread, NULL);
+	duel_end(&d);
 	close(f->irq_fd);
-	close(d.kick_fd);
 	f->irq_fd = -1;
 	virtqueue_close(f->vq);
 }

@@ -26,13 +26,15 @@ int user_find(struct conf *conf, struct user *ret_user)
 	struct user user = { .given = true };
 	const struct passwd *pw;
 	const struct group *gr;
+	bool unknown;
 
 	if (!conf->user.text)
 		return 0;
 	pw = getpwnam(conf->user.text);
-	if (!pw && user_number(conf->user.text, &user.uid))
+	unknown = !pw && !user_number(conf->user.text, &user.uid);
+	if (!pw && !unknown)
 		pw = getpwuid(user.uid);
-	else if (!pw)
+	if (unknown)
 		conf_error(conf, &conf->user.pos, "no user is called '%s'", conf->user.text);
 	if (pw) {
 		user.uid = pw->pw_uid;
@@ -48,7 +50,7 @@ int user_find(struct conf *conf, struct user *ret_user)
 		else if (!user_number(conf->group.text, &user.gid))
 			conf_error(conf, &conf->group.pos, "no group is called '%s'",
 				   conf->group.text);
-	} else if (!pw && !conf->num_errors) {
+	} else if (!pw && !unknown) {
 		conf_error(conf, &conf->user.pos, "user %s has no name, so it has no group",
 			   conf->user.text);
 		conf_expected(conf, "%s:GROUP", conf->user.text);

@@ -268,6 +268,12 @@ def test_what_only_the_host_can_tell_is_said_at_its_place(tmp_path, text, says):
     assert says in result.stderr and "vm.qvmconf:" in result.stderr, result.stderr
 
 
+def test_one_mistake_hides_no_other(tmp_path):
+    result = qvm(tmp_path, "ram 1m\nram 0,4k\nuser 4000000\n", "dryrun")
+    assert result.returncode == 65
+    assert "vm.qvmconf:2:1: error: ram overlaps ram" in result.stderr and "vm.qvmconf:3:6: error: user 4000000 has no name" in result.stderr
+
+
 def test_reserved_places_are_left_out(tmp_path):
     text = ("ram 256m\nreserve loc pci:0:1 loc pci:0:3.1 intr 9\nreserve loc 0xe8000000,0x1000000\n" + guests.PLATFORM +
             "vdev virtio-entropy\nvdev virtio-entropy name b\nvdev virtio-entropy loc pci:0:1 name c\n")
