@@ -40,7 +40,7 @@ install: all
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
 format:
-	@git ls-files '*.[ch]' | xargs clang-format -i
+	@git ls-files '*.[ch]' ':!tools/vdev-new' | xargs clang-format -i
 
 clean:
 	rm -rf build build-asan build-tsan

@@ -6,6 +6,13 @@
 
 #include "vdev/host.h"
 
+static void master_changed(void *opaque, bool on)
+{
+	struct vdev_instance *vi = opaque;
+
+	atomic_store(&vi->pci_master, on);
+}
+
 int pci_place(const vdev_t *vdp, int *ret_devfn)
 {
 	uint64_t at = vdp->v_block.location;
@@ -32,11 +39,12 @@ int pci_answer(const vdev_t *vdp, int rc)
 int qvmx_pci_function(vdev_t *vdp, const struct qvmx_pci_info *info)
 {
 	struct vdev_instance *vi = vdev_instance_of(vdp);
-	struct pci_device *dev;
 	int devfn = PCI_DEVFN_NEXT, err;
 
 	if (info->size != sizeof(*info))
 		return qvmx_refuse(vdp, "its PCI description is of another version");
+	if (vi->pci)
+		return qvmx_refuse(vdp, "it is a PCI function already");
 	err = pci_place(vdp, &devfn);
 	if (err != EOK)
 		return err;
@@ -50,7 +58,126 @@ int qvmx_pci_function(vdev_t *vdp, const struct qvmx_pci_info *info)
 		.class_code = info->class_code,
 		.revision = info->revision,
 	};
-	int rc = pci_device_add(vi->host->pci, &pci, &dev);
+	int rc = pci_device_add(vi->host->pci, &pci, &vi->pci);
 
+	if (!rc)
+		pci_master_watch(vi->pci, master_changed, vi);
 	return rc == -EINVAL ? qvmx_refuse(vdp, "there is no such PCI place") : pci_answer(vdp, rc);
+}
+
+/* The widths that reach a vdev are the same wherever it lies. */
+static enum bus_result bar_access(void *opaque, unsigned cookie, struct bus_access *acc)
+{
+	const struct vdev_instance *vi = opaque;
+
+	if (!(vi->vdev.v_factory->acc_sizes & (1u << acc->len)))
+		return BUS_NOT_FOUND;
+	return vdev_access(opaque, cookie, acc);
+}
+
+/* What came of declaring a part of the function. */
+static int declared(const vdev_t *vdp, const char *what, int rc)
+{
+	switch (rc) {
+	case 0:
+		return EOK;
+	case -EEXIST:
+		return qvmx_refuse(vdp, "its %s: there is one already", what);
+	case -ENOSPC:
+		return qvmx_refuse(vdp, "its %s: the configuration space is full", what);
+	case -EINVAL:
+		return qvmx_refuse(vdp, "its %s: no such number, type, size or offset", what);
+	case -EBUSY:
+		return qvmx_refuse(vdp, "its %s: too late, the functions have their places", what);
+	default:
+		return -rc;
+	}
+}
+
+/* Parts come after the function. Nothing that a guest does gets here. */
+static struct pci_device *function_of(const vdev_t *vdp, const char *what)
+{
+	struct pci_device *dev = vdev_instance_of(vdp)->pci;
+
+	if (!dev)
+		(void)qvmx_refuse(vdp, "its %s: qvmx_pci_function comes first", what);
+	return dev;
+}
+
+int qvmx_pci_bar(vdev_t *vdp, unsigned bar, enum qvmx_pci_bar_type type, uint64_t size,
+		 unsigned cookie)
+{
+	static const enum pci_bar_type types[] = {
+		[QVMX_PCI_BAR_MEM32] = PCI_BAR_MEM32,
+		[QVMX_PCI_BAR_MEM64] = PCI_BAR_MEM64,
+	};
+	struct vdev_instance *vi = vdev_instance_of(vdp);
+	struct pci_device *dev = function_of(vdp, "BAR");
+
+	if (!dev)
+		return EINVAL;
+	const struct pci_bar_info info = {
+		.type = (unsigned)type < ARRAY_LEN(types) ? types[type] : PCI_BAR_NONE,
+		.size = size,
+		.handler = bar_access,
+		.opaque = vi,
+		.cookie = cookie,
+	};
+
+	return declared(vdp, "BAR", pci_bar_add(dev, bar, &info));
+}
+
+int qvmx_pci_capability(vdev_t *vdp, unsigned id, const void *body, const void *write_mask,
+			unsigned len, unsigned *ret_offset)
+{
+	struct pci_device *dev = function_of(vdp, "capability");
+
+	if (!dev)
+		return EINVAL;
+	const struct pci_capability_info info = {
+		.id = (uint8_t)id,
+		.len = len,
+		.body = body,
+		.write_mask = write_mask,
+	};
+
+	return declared(vdp, "capability",
+			id > UINT8_MAX ? -EINVAL : pci_capability_add(dev, &info, ret_offset));
+}
+
+int qvmx_pci_msix(vdev_t *vdp, unsigned num, unsigned bar, uint32_t table_offset,
+		  uint32_t pba_offset)
+{
+	struct pci_device *dev = function_of(vdp, "MSI-X table");
+
+	if (!dev)
+		return EINVAL;
+	return declared(vdp, "MSI-X table", pci_msix_add(dev, num, bar, table_offset, pba_offset));
+}
+
+int qvmx_pci_pin(vdev_t *vdp)
+{
+	struct pci_device *dev = function_of(vdp, "interrupt pin");
+
+	return dev ? declared(vdp, "interrupt pin", pci_pin_add(dev)) : EINVAL;
+}
+
+void qvmx_pci_interrupt(vdev_t *vdp, unsigned vector)
+{
+	pci_msix_signal(vdev_instance_of(vdp)->pci, vector);
+}
+
+void qvmx_pci_pin_set(vdev_t *vdp, int level)
+{
+	pci_intx_set(vdev_instance_of(vdp)->pci, level != 0);
+}
+
+int qvmx_pci_msix_is_on(const vdev_t *vdp)
+{
+	return pci_msix_enabled(vdev_instance_of(vdp)->pci);
+}
+
+int qvmx_pci_is_master(const vdev_t *vdp)
+{
+	return atomic_load(&vdev_instance_of(vdp)->pci_master);
 }

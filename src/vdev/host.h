@@ -65,6 +65,8 @@ struct vdev_instance {
 	const struct qvmx_extint_ops *extint; /* as an 8259 */
 	struct loop *loop;		      /* NULL: has no thread */
 	struct vio_state_internal *vio;
+	struct pci_device *pci; /* of qvmx_pci_function */
+	_Atomic bool pci_master;
 	struct log_limit log_limit;
 };
 

@@ -63,19 +63,43 @@ static int dir_add(struct vdev_types *types, const char *dir, size_t len)
 	return types->dirs[types->num_dirs++] ? 0 : -ENOMEM;
 }
 
-/* Beside the program when it runs from its build folder, else where `make install` puts vdevs. */
+/* The folder FROM's/NAME, if it is there: added, links and dots resolved. 1: it was not there. */
+static int dir_add_near(struct vdev_types *types, const char *from, const char *name)
+{
+	const char *slash = strrchr(from, '/');
+	char path[PATH_MAX], *real;
+	int len = slash ? (int)(slash - from) : 0;
+
+	if (!slash || snprintf(path, sizeof(path), "%.*s/%s", len, from, name) >= (int)sizeof(path))
+		return 1;
+	real = realpath(path, NULL);
+	if (!real)
+		return 1;
+	int rc = dir_add(types, real, strlen(real));
+
+	free(real);
+	return rc;
+}
+
+/*
+ * Beside the program when it runs from its build folder, else where `make install` has put the
+ * vdevs, as seen from the program, or from libvdevtest for a program that uses it: an installed
+ * tree may be moved.
+ */
 static int dir_add_default(struct vdev_types *types)
 {
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("/vdevs"));
+	char program[PATH_MAX];
+	Dl_info self;
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	int rc;
 
-	if (n > 0) {
-		path[n] = '\0';
-		strcpy(strrchr(path, '/'), "/vdevs");
-		if (access(path, X_OK) == 0)
-			return dir_add(types, path, strlen(path));
-	}
-	return dir_add(types, QVM_VDEV_DIR, strlen(QVM_VDEV_DIR));
+	program[n > 0 ? n : 0] = '\0';
+	rc = dir_add_near(types, program, "vdevs");
+	if (rc == 1)
+		rc = dir_add_near(types, program, QVM_VDEV_DIR_FROM_BIN);
+	if (rc == 1 && dladdr(&registering, &self) && self.dli_fname)
+		rc = dir_add_near(types, self.dli_fname, QVM_VDEV_DIR_FROM_LIB);
+	return rc == 1 ? 0 : rc;
 }
 
 int vdev_types_create(const char *const *dirs, unsigned num_dirs, struct vdev_types **ret_types)

@@ -324,3 +324,26 @@ def test_a_shared_object_that_is_no_vdev_is_refused(tmp_path):
     result = subprocess.run([QVM, "--vdev-dir", tmp_path, f"@{path}"], capture_output=True, text=True, check=False)
     assert result.returncode == 65
     assert "vdev-nothing.so cannot be loaded" in result.stderr
+
+
+def test_make_install(tmp_path):
+    """DESTDIR and PREFIX; then the new tree alone builds and loads a vdev. The build folder keeps its own prefix."""
+    def make(prefix, *words):
+        subprocess.run(["make", "-C", TOP, "install", f"PREFIX={prefix}", *words], check=True, capture_output=True, timeout=600)
+
+    options = subprocess.run(["meson", "introspect", "--buildoptions", TOP / "build"], check=True, capture_output=True, text=True)
+    before = next(o["value"] for o in json.loads(options.stdout) if o["name"] == "prefix")
+    try:
+        make("/opt/bulk", f"DESTDIR={tmp_path}/root")
+    finally:
+        subprocess.run(["meson", "configure", TOP / "build", f"-Dprefix={before}"], check=True, capture_output=True)
+    root = tmp_path / "root/opt/bulk"
+    assert sorted(p.name for p in (tmp_path / "root").iterdir()) == ["opt"]
+    for path in ("bin/qvm", "bin/vdev-test", "bin/vdev-fuzz", "bin/qvm-map", "bin/qvm-vdev-new", "include/vq.h", "include/qvm/x/pci.h",
+                 "share/man/man1/qvm.1", "share/man/man5/qvmconf.5", "share/man/man7/vdev-trace.7"):
+        assert (root / path).exists(), path
+    env = {"PATH": f"{root}/bin:/usr/bin:/bin", "PKG_CONFIG_PATH": str(next(root.rglob("qvm-vdev.pc")).parent)}
+    for words in (["qvm-vdev-new", "own", "--kind", "mmio"], ["make", "-C", "own", "test", "dryrun"]):
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "vdev own" in done.stdout

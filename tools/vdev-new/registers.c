@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: 0BSD */
+/*
+ * vdev @NAME@: a countdown that ends with an interrupt. Put your device in its place.
+ *
+ * Registers of 32 bits:
+ *     0x0  read: IDENTITY
+ *     0x4  write: interrupt after so many microseconds, 0 stops it; read: what was written
+ *     0x8  read: 1 the time is over; write anything: the guest has seen it
+ */
+#include <stdbool.h>
+#include <qvm/guest.h>
+#include <qvm/x/conf.h>
+
+#define IDENTITY 0x31564551u
+#define US_IN_NS 1000u
+
+enum { REG_IDENTITY = 0x0, REG_COUNT = 0x4, REG_OVER = 0x8, NUM_BYTES = 0x10 };
+
+struct device {
+	struct guest_timer *timer;
+	uint32_t count; /* v_mtx, as what follows */
+	uint64_t deadline;
+	bool running, over;
+};
+
+/* With v_mtx. */
+static void count_from(vdev_t *vdp, uint32_t us)
+{
+	struct device *d = vdp->v_device;
+	struct guest_timer_data now;
+
+	d->count = us;
+	d->running = us != 0;
+	guest_timer_state(d->timer, &now);
+	d->deadline = now.guest_current + (uint64_t)us * US_IN_NS;
+	guest_timer_notify(d->timer, NULL, (uint64_t)us * US_IN_NS);
+}
+
+static void over_set(vdev_t *vdp, bool over)
+{
+	struct device *d = vdp->v_device;
+
+	d->over = over;
+	guest_intr_signal(&vdp->v_intr, over ? GIS_ON : GIS_OFF);
+}
+
+/* On the clock's thread. The guest may have written the register since the time was over. */
+static void device_timer(vdev_t *vdp, void *data, const struct guest_timer_data *tdp,
+			 struct guest_cpu *gcp)
+{
+	struct device *d = vdp->v_device;
+
+	(void)data, (void)gcp;
+	pthread_mutex_lock(&vdp->v_mtx);
+	if (d->running && tdp->guest_current >= d->deadline) {
+		d->running = false;
+		over_set(vdp, true);
+	}
+	pthread_mutex_unlock(&vdp->v_mtx);
+}
+
+/* On the thread of the vCPU that reads; several may at once. */
+static vdev_ref_status_t device_vread(vdev_t *vdp, unsigned cookie,
+				      const struct qvm_state_block *vopnd,
+				      const struct qvm_state_block *oopnd, struct guest_cpu *gcp)
+{
+	const struct device *d = vdp->v_device;
+	uint32_t value = 0;
+
+	(void)cookie;
+	pthread_mutex_lock(&vdp->v_mtx);
+	switch (vopnd->location) {
+	case REG_IDENTITY:
+		value = IDENTITY;
+		break;
+	case REG_COUNT:
+		value = d->count;
+		break;
+	case REG_OVER:
+		value = d->over;
+		break;
+	default: /* reads 0 */
+		break;
+	}
+	pthread_mutex_unlock(&vdp->v_mtx);
+	return guest_cpu_to_vrs(guest_cpu_write(gcp, GXF_NONE, oopnd, 1, &value, sizeof(value)));
+}
+
+static vdev_ref_status_t device_vwrite(vdev_t *vdp, unsigned cookie,
+				       const struct qvm_state_block *vopnd,
+				       const struct qvm_state_block *oopnd, struct guest_cpu *gcp)
+{
+	uint32_t value;
+	int err = guest_cpu_read(gcp, GXF_NONE, oopnd, 1, &value, sizeof(value));
+
+	(void)cookie;
+	if (err != EOK)
+		return guest_cpu_to_vrs(err);
+	pthread_mutex_lock(&vdp->v_mtx);
+	if (vopnd->location == REG_COUNT)
+		count_from(vdp, value);
+	else if (vopnd->location == REG_OVER)
+		over_set(vdp, false);
+	pthread_mutex_unlock(&vdp->v_mtx);
+	return VRS_NORMAL;
+}
+
+static int options_end(vdev_t *vdp)
+{
+	struct device *d = vdp->v_device;
+	uint64_t resolution;
+
+	vdp->v_block.length = NUM_BYTES;
+	d->timer = guest_timer_create(NULL, vdp, NULL, &resolution);
+	return d->timer ? EOK : (int)resolution;
+}
+
+static int device_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
+{
+	(void)arg;
+	switch ((unsigned)ctrl) {
+	case VDEV_CTRL_OPTIONS_START:
+		vdp->v_block.qst_type = @SPACE@;
+		vdp->v_block.location = QSL_NO_LOCATION; /* the file gives it: `loc` */
+		return EOK;
+	case VDEV_CTRL_OPTIONS_END:
+		return options_end(vdp);
+	default:
+		return EOK;
+	}
+}
+
+static struct vdev_factory factory = {
+	.control = device_control,
+	.vread = device_vread,
+	.vwrite = device_vwrite,
+	.timer = device_timer,
+	.factory_flags = @PLACE@ | VFF_INTR_REQ | VFF_MUTEX,
+	.acc_sizes = 1u << 4, /* other widths never get here */
+	.extra_space = sizeof(struct device),
+};
+
+static const struct qvmx_vdev_info info = {
+	.size = sizeof(info),
+	.summary = "@SUMMARY@",
+};
+
+static void __attribute__((constructor)) device_register(void)
+{
+	qvmx_vdev_register(&factory, &info, QVM_VDEV_ABI);
+}
