@@ -39,6 +39,7 @@ OFFSET(struct vdev_factory, factory_flags, 72);
 OFFSET(struct vdev_factory, acc_sizes, 76);
 OFFSET(struct vdev_factory, extra_space, 80);
 
+SIZE(struct qvm_sched_info, 8);
 SIZE(struct guest_timer_data, 32);
 SIZE(struct vio_state, 32);
 OFFSET(struct vio_state, qinfo, 8);
@@ -52,3 +53,6 @@ SIZE(struct qvmx_pci_info, 20);
 SIZE(struct qvmx_vdev_info, 40);
 SIZE(struct qvmx_queue_ops, 32);
 SIZE(struct qvmx_request, 40);
+SIZE(struct qvmx_load, 40);
+SIZE(struct qvmx_acpi_ports, 4);
+SIZE(struct qvmx_extint_ops, 16);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "vdev/api.h"
+#include "vdev/object.h"
 
 /* Descriptions began without what follows the options. */
 enum { MAX_DIRS = 64, INFO_SIZE_1 = offsetof(struct qvmx_vdev_info, max_intrs) };
@@ -259,6 +260,12 @@ static int type_load(struct vdev_types *types, const char *dir, const char *name
 	if (snprintf(path, sizeof(path), "%s/vdev-%s.so", dir, name) >= (int)sizeof(path) ||
 	    access(path, F_OK) != 0)
 		return -ENOENT;
+	const char *refusal = object_refusal(path);
+
+	if (refusal) {
+		snprintf(types->why, sizeof(types->why), "%s cannot be loaded: %s", path, refusal);
+		return -EINVAL;
+	}
 	memset(&registering, 0, sizeof(registering));
 	registering.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!registering.handle) {
@@ -268,8 +275,7 @@ static int type_load(struct vdev_types *types, const char *dir, const char *name
 	}
 	if (registration_keep())
 		return -ENOMEM;
-	const char *refusal = registration_refusal();
-
+	refusal = registration_refusal();
 	if (refusal) {
 		snprintf(types->why, sizeof(types->why), "%s is refused: %s", path, refusal);
 		return -EINVAL;
