@@ -32,6 +32,7 @@ TIMED = {
     "console": ("traffic console /dev/hvc0 {s}", "bytes", 1e6),
 }
 SECONDS = 2
+DEVICES_TIMEOUT = 240  # three to six times what it takes: a guest that hangs must not cost a short run its time
 
 
 def device_script():
@@ -89,7 +90,7 @@ def devices(host, machine):
     """One guest with all devices under every load."""
     host.run("setsid sh -c 'wc -c < /tmp/b/console > /tmp/b/arrived' < /dev/null > /dev/null 2>&1 &")
     need = ("memory", "disk2", "net2", *TIMED, "bye", "end")
-    marks = _meter(host, machines.devices_command(machine), timeout=600, need=need)
+    marks = _meter(host, machines.devices_command(machine), timeout=DEVICES_TIMEOUT, need=need)
     arrived = int(host.run("for i in 1 2 3 4 5 6 7 8 9; do s=$(cat /tmp/b/arrived); [ -n \"$s\" ] && break; sleep 0.2; done; "
                            "echo $s").text or 0)
     values = {"private": marks["memory"]["private"]}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The system tier: real guests under the real KVM of a board. One board serves all tests of a run; tests/run has two runs side by side."""
+"""The system tier: real guests under the real KVM of a board. One board serves all tests of a pytest; tests/run has one for each file, three side by side."""
 import os
 import pathlib
 import shutil
