@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -526,11 +527,14 @@ static void *watch_first(void *opaque)
 		uint16_t id;
 		uint32_t len;
 
-		if (!atomic_load(&w->go))
+		if (!atomic_load(&w->go)) {
+			sched_yield(); /* the other side may want this CPU */
 			continue;
+		}
 		r = w->ring;
-		while (!take_used(&r, 1, &id, &len, NULL))
-			;
+		for (unsigned tries = 1; !take_used(&r, 1, &id, &len, NULL); tries++)
+			if (tries % 256 == 0)
+				sched_yield();
 		for (unsigned i = 1; i < w->n; i++)
 			w->torn += !take_used(&r, 1, &id, &len, NULL);
 		atomic_store(&w->go, false);
@@ -563,7 +567,7 @@ static void test_seen_together(void **state)
 		atomic_store(&w.go, true);
 		virtqueue_publish(f->vq);
 		while (!atomic_load(&w.seen))
-			;
+			sched_yield();
 		f->ring.used = step(&f->ring, f->ring.used, w.n);
 	}
 	atomic_store(&w.over, true);
