@@ -10,8 +10,7 @@ enum { READER_OUTSIDE = 0 };
 
 /* One published state of the bus. Immutable once published. */
 struct bus_table {
-	struct bus_table *next_retired;
-	uint64_t retired_at; /* epoch in which it was replaced */
+	struct bus_retired retired; /* from the epoch on in which it was replaced */
 	unsigned first[ENGINE_NUM_SPACES], num[ENGINE_NUM_SPACES];
 	struct bus_region regions[];
 };
@@ -21,7 +20,7 @@ struct bus {
 	_Atomic uint64_t epoch; /* grows with each replacement; starts at 1 */
 	pthread_mutex_t lock;	/* writers, the list of readers, the retired tables */
 	struct bus_reader *readers;
-	struct bus_table *retired;
+	struct bus_retired *retired;
 };
 
 int bus_create(struct bus **ret_bus)
@@ -46,10 +45,10 @@ void bus_destroy(struct bus *bus)
 	if (!bus)
 		return;
 	while (bus->retired) {
-		struct bus_table *t = bus->retired;
+		struct bus_retired *r = bus->retired;
 
-		bus->retired = t->next_retired;
-		free(t);
+		bus->retired = r->next;
+		free(r);
 	}
 	free(atomic_load(&bus->table));
 	pthread_mutex_destroy(&bus->lock);
@@ -79,9 +78,9 @@ void bus_reader_remove(struct bus *bus, struct bus_reader *reader)
 }
 
 /*
- * Free the retired tables that no reader can hold: a reader that is inside published the epoch
- * which it saw before it loaded the table pointer, so it cannot hold a table that was replaced in
- * an earlier epoch.
+ * Free what is retired and no reader can hold: a reader that is inside published the epoch which
+ * it saw before it loaded the table pointer, so it cannot hold a table that was replaced in an
+ * earlier epoch, nor what only that table led to.
  */
 static void bus_reclaim(struct bus *bus)
 {
@@ -93,16 +92,32 @@ static void bus_reclaim(struct bus *bus)
 		if (e != READER_OUTSIDE && e < oldest)
 			oldest = e;
 	}
-	for (struct bus_table **p = &bus->retired; *p;) {
-		struct bus_table *t = *p;
+	for (struct bus_retired **p = &bus->retired; *p;) {
+		struct bus_retired *r = *p;
 
-		if (t->retired_at < oldest) {
-			*p = t->next_retired;
-			free(t);
+		if (r->at < oldest) {
+			*p = r->next;
+			free(r);
 		} else {
-			p = &t->next_retired;
+			p = &r->next;
 		}
 	}
+}
+
+/* Locked. */
+static void bus_retire_locked(struct bus *bus, struct bus_retired *memory)
+{
+	memory->at = atomic_fetch_add(&bus->epoch, 1);
+	memory->next = bus->retired;
+	bus->retired = memory;
+	bus_reclaim(bus);
+}
+
+void bus_retire(struct bus *bus, struct bus_retired *memory)
+{
+	pthread_mutex_lock(&bus->lock);
+	bus_retire_locked(bus, memory);
+	pthread_mutex_unlock(&bus->lock);
 }
 
 static bool region_before(const struct bus_region *a, const struct bus_region *b)
@@ -162,10 +177,7 @@ int bus_region_replace(struct bus *bus, const struct bus_region *old, const stru
 		to->num[to->regions[i].space]++;
 	}
 	atomic_store(&bus->table, to);
-	from->retired_at = atomic_fetch_add(&bus->epoch, 1);
-	from->next_retired = bus->retired;
-	bus->retired = from;
-	bus_reclaim(bus);
+	bus_retire_locked(bus, &from->retired);
 	to = NULL;
 out:
 	free(to);

@@ -71,6 +71,17 @@ void bus_reader_remove(struct bus *bus, struct bus_reader *reader);
 int bus_region_replace(struct bus *bus, const struct bus_region *old, const struct bus_region *new,
 		       const char **ret_other) MUST_CHECK;
 
+/*
+ * Memory that a handler may be looking at, such as a region's opaque after the region was replaced:
+ * free(3) takes it, from its beginning, once every reader that may hold it has left its dispatch.
+ * It begins with this struct. Any thread, handlers too; nobody waits.
+ */
+struct bus_retired {
+	struct bus_retired *next;
+	uint64_t at;
+};
+void bus_retire(struct bus *bus, struct bus_retired *memory);
+
 /* Find the region and run its handler. acc->offset is filled in. */
 enum bus_result bus_dispatch(struct bus *bus, struct bus_reader *reader, struct bus_access *acc);
 
