@@ -11,6 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * Which version of the interface a vdev is written to: 80 (8.0), or 71 (7.x) by `#define
+ * QVM_VDEV_API 71` before the first header. Some functions have one name and two argument lists;
+ * those of 7.x are other symbols (QVM_API_71). Layouts are those of 8.0 in both: 7.x sources find
+ * their own names of fields.
+ */
+#ifndef QVM_VDEV_API
+#define QVM_VDEV_API 80
+#endif
+#if QVM_VDEV_API != 71 && QVM_VDEV_API != 80
+#error "QVM_VDEV_API is 71 or 80"
+#endif
+#define QVM_API_71(name) __asm__(#name "_71")
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -65,8 +79,13 @@ typedef uint32_t qvm_state_flags_t;
 struct qvm_state_block {
 	uint64_t location; /* in units of qst_type */
 	uint64_t length;   /* bytes */
+#if QVM_VDEV_API < 80
+	qvm_state_types_t type;
+	qvm_state_flags_t flags;
+#else
 	qvm_state_types_t qst_type;
 	qvm_state_flags_t qst_flags;
+#endif
 	uint32_t spare;
 };
 
@@ -84,7 +103,53 @@ typedef struct guest_intr {
 
 typedef enum guest_intr_state { GIS_OFF = 0x02, GIS_ON = 0x01, GIS_ISR = 0x04 } guest_intr_state_t;
 
-typedef enum guest_intr_notifications { GIN_UNMASK = 1, GIN_ACK = 2 } guest_intr_notifications_t;
+enum guest_intr_notifications { GIN_UNMASK = 1, GIN_ACK = 2 };
+typedef uint32_t guest_intr_notifications_t;
+
+/* What a controller's table_spec is asked for. */
+typedef enum guest_table_spec_component {
+	GTSC_FDT_INTR /* cells of a device tree's `interrupts`, big endian */
+} guest_table_spec_component_t;
+
+/* What a region of the guest's address space is; see gasp.h. */
+enum gasp_region_flags {
+	GRF_NONE = 0x00000000,
+	GRF_VIRT_RD = 0x00000001, /* a read exits and reaches vread */
+	GRF_VIRT_WR = 0x00000002, /* a write exits and reaches vwrite */
+	GRF_VIRT_EX = 0x00000004, /* an execution follows the VM's `unsupported` rules */
+	GRF_VIRT_ANY = GRF_VIRT_RD | GRF_VIRT_WR | GRF_VIRT_EX,
+	GRF_PASS_RD = 0x00000008, /* reads, writes, executions reach host memory without an exit */
+	GRF_PASS_WR = 0x00000010,
+	GRF_PASS_EX = 0x00000020,
+	GRF_PASS_ANY = GRF_PASS_RD | GRF_PASS_WR | GRF_PASS_EX,
+	GRF_NOCACHE = 0x00000040,
+	GRF_ACTIVE = 0x00000080, /* told by gasp_region_info: it is there */
+	GRF_MEMORY = 0x00000100, /* told: RAM or ROM of the VM */
+	GRF_PASSTHRU = 0x00000200,
+	GRF_DMA_USES = 0x00000400,
+	GRF_DMA_NO_USE = 0x00000800,
+	GRF_DMA_SOURCE = 0x00001000,
+	GRF_DMA_TARGET = 0x00002000,
+	GRF_PRECIOUS = 0x00004000,
+	GRF_NOPERMS = 0x00008000, /* reserved: accesses go to nothing */
+	GRF_BACKUP_SHIFT = 28 - 3,
+	GRF_STICKY = GRF_MEMORY | GRF_DMA_SOURCE | GRF_DMA_TARGET | GRF_PASSTHRU
+};
+#define GRF_BACKUP_MASK 0xf0000000u
+typedef uint32_t gasp_region_flags_t;
+
+/* A region of the guest's address space. */
+struct gasp_region {
+#if QVM_VDEV_API < 80
+	gasp_region_flags_t flags;
+#else
+	gasp_region_flags_t grf_flags;
+#endif
+	uint32_t cookie;	      /* comes back in vread and vwrite */
+	vdev_t *vdev;		      /* whose vread and vwrite, with GRF_VIRT_* */
+	uint64_t host_location;	      /* with GRF_PASS_*: host-virtual address in this process */
+	struct qvm_state_block guest; /* QST_MEMORY or QST_X86_IO */
+};
 
 /* Scheduling of threads that a vdev makes (field order ours). */
 struct qvm_sched_info {

@@ -14,6 +14,7 @@
 #define QVM_VDEV_CORE_H
 
 #include <pthread.h>
+#include <sys/types.h>
 #include <qvm/types.h>
 
 #ifdef __cplusplus
@@ -22,6 +23,7 @@ extern "C" {
 
 struct vdev_factory;
 struct guest_timer_data;
+struct sigevent; /* of signal.h */
 
 struct vdev_s {
 	void *v_device; /* the vdev's own state: extra_space bytes, zeroed */
@@ -30,10 +32,13 @@ struct vdev_s {
 	guest_intr_t v_intr;		/* its interrupt, if it has one */
 	pthread_mutex_t v_mtx;		/* with VFF_MUTEX */
 	struct qvm_sched_info v_sched;
+#if QVM_VDEV_API < 80
+	struct guest_system *v_gsp; /* the VM */
+#endif
 };
 
 /* Reasons of a control call. */
-typedef enum vdev_ctrl_options {
+enum vdev_ctrl_options {
 	VDEV_CTRL_OPTIONS_START = 0,
 	VDEV_CTRL_OPTIONS_END = 1,
 	VDEV_CTRL_GUEST_CONFIGURED = 2,
@@ -48,7 +53,8 @@ typedef enum vdev_ctrl_options {
 	VDEV_CTRL_PCI_BARS = 10,      /* value ours */
 	VDEV_CTRL_FIRST_OPTIDX =
 		0x100 /* value ours; + index in the option list, arg: the option's text */
-} vdev_ctrl_options_t;
+};
+typedef uint32_t vdev_ctrl_options_t;
 
 /* How the guest goes on after vread or vwrite. */
 typedef enum vdev_ref_status {
@@ -72,6 +78,10 @@ struct vdev_pic_functions {
 	 * controller. */
 	const char *(*parse)(guest_intr_t *intr, const char *text);
 	size_t (*string)(const guest_intr_t *intr, char *buf, size_t len);
+	/* The line's form in the guest's tables: bytes needed (written if len is enough), or a
+	 * negative errno. NULL: the core's. Start-up stage. */
+	ssize_t (*table_spec)(const guest_intr_t *intr, guest_table_spec_component_t what,
+			      void *buf, size_t len);
 };
 
 /* Factory flags: which locations and interrupts the vdev takes, what the core does for it. */
@@ -86,12 +96,17 @@ struct vdev_pic_functions {
 #define VFF_VDEV_LOC_TYPES  (VFF_VDEV_MEM | VFF_VDEV_X86_IO | VFF_VDEV_PCI)
 #define VFF_MUTEX	    0x100u /* v_mtx is made */
 #define VFF_MUTEX_RECURSIVE 0x200u /* ... recursive; only with VFF_MUTEX */
+#define VFF_RC		    0x400u /* reserved */
 #define VFF_MANUAL_REGION   0x800u /* the vdev makes its own regions */
 
 struct vdev_factory {
 	struct vdev_factory *next; /* the core's */
 	/* Required. Returns EOK or an errno. arg: see vdev_ctrl_options_t. */
+#if QVM_VDEV_API < 80
+	int (*control)(vdev_t *vdp, unsigned ctrl, const char *arg);
+#else
 	int (*control)(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg);
+#endif
 	/*
 	 * The guest reads (writes) the vdev: vopnd says where in the vdev (location = byte offset
 	 * in its region), oopnd where the value goes (comes from): move it with guest_cpu_write
@@ -104,7 +119,7 @@ struct vdev_factory {
 	vdev_ref_status_t (*vwrite)(vdev_t *vdp, unsigned cookie,
 				    const struct qvm_state_block *vopnd,
 				    const struct qvm_state_block *oopnd, struct guest_cpu *gcp);
-	int (*pulse)(vdev_t *vdp, int8_t code);
+	int (*pulse)(vdev_t *vdp, int8_t code); /* see vdev_pulse */
 	void (*timer)(vdev_t *vdp, void *data, const struct guest_timer_data *tdp,
 		      struct guest_cpu *gcp);
 	const struct vdev_pic_functions *pic; /* interrupt controllers only */
@@ -113,8 +128,13 @@ struct vdev_factory {
 	unsigned factory_flags;		      /* VFF_* */
 	unsigned acc_sizes;		      /* bit n set: accesses of n bytes reach the vdev */
 	unsigned extra_space;		      /* bytes at v_device */
-	unsigned safety;
+	unsigned safety;		      /* VDEV_SAFETY_* */
 };
+
+/* It is a safety variant: a VM whose configuration says `safety` takes it (value ours; see
+ * QVMX_VDEV_SAFETY in x/conf.h for what that promises). */
+#define VDEV_SAFETY_NONE     0u
+#define VDEV_SAFETY_SELECTED 1u
 
 /* An option_list entry that begins with this takes no argument. */
 #define QVM_OPTION_NO_ARG_PREFIX "0"
@@ -130,6 +150,23 @@ void vdev_register_factory(struct vdev_factory *factory, unsigned abi_version);
 
 /* Name and place for people, snprintf-like. After VDEV_CTRL_GUEST_CONFIGURED, any thread. */
 int vdev_string(char *buf, size_t count, const vdev_t *vdp);
+
+/*
+ * Where a vdev with a `name` is found on the host: "/run/qvm/SYSTEM/NAME" as a text, snprintf-like;
+ * 0 and an empty text for one without a name, and in a VM without `system`. After
+ * VDEV_CTRL_GUEST_CONFIGURED, any thread. (Arguments ours.)
+ */
+int vdev_path(char *buf, size_t count, const vdev_t *vdp);
+
+/*
+ * Fill in ev, so that its delivery (timer_create, mq_notify, aio ...) has the factory's `pulse`
+ * called with that code, on the vdev's own thread (x/loop.h), one at a time. priority and coid have
+ * no meaning on Linux: pulses come in the order of delivery. After VDEV_CTRL_OPTIONS_START, before
+ * the running stage. Without `pulse` in the factory, or without memory, the event does nothing
+ * (SIGEV_NONE). ev may be used until VDEV_CTRL_TERMINATE. See qvmx_pulse_send for sending one
+ * without an event.
+ */
+void vdev_pulse(vdev_t *vdp, int8_t code, int priority, struct sigevent *ev, int coid);
 
 typedef void *vdev_thread_create_func_t(void *arg);
 

@@ -33,7 +33,9 @@ struct engine;
 struct guest_cpu {
 	struct engine *engine;
 	unsigned index;
-	void *owner; /* of src/vm */
+	void *owner;	  /* of src/vm */
+	void *trap;	  /* of src/vdev: the instruction that its thread is in, or NULL */
+	_Atomic bool due; /* of src/vdev: it wants the thread between two instructions */
 };
 
 enum engine_end {
@@ -42,6 +44,26 @@ enum engine_end {
 	ENGINE_END_UNSUPPORTED, /* engine_host.unsupported returned false */
 	ENGINE_END_ERROR	/* the engine failed */
 };
+
+/* Registers of a vCPU beside the general ones, in the layouts of x/cpu.h. */
+enum engine_state {
+	ENGINE_STATE_SEGMENTS,
+	ENGINE_STATE_CONTROL,
+	ENGINE_STATE_DEBUG,
+	ENGINE_STATE_FPU
+};
+
+enum { ENGINE_STATE_MAX = 1024 }; /* bytes of one of them */
+
+/* A system register whose reads, or writes, are to reach the owner. */
+struct engine_trap {
+	uint32_t index;
+	bool write;
+};
+
+enum { ENGINE_MAX_TRAPS = 256 };
+
+enum engine_trap_result { ENGINE_TRAP_PASS, ENGINE_TRAP_DONE, ENGINE_TRAP_FAULT };
 
 /* What the engine asks of its owner; called on the vCPU's thread. */
 struct engine_host {
@@ -57,6 +79,12 @@ struct engine_host {
 	 */
 	bool (*unsupported_register)(void *ctx, struct guest_cpu *gcp, bool write, uint32_t index,
 				     uint64_t *value);
+	/*
+	 * A register that traps_set names (or with its `unknown`: that the engine does not know).
+	 * ENGINE_TRAP_PASS: as if it were not trapped.
+	 */
+	enum engine_trap_result (*register_trap)(void *ctx, struct guest_cpu *gcp, bool write,
+						 uint32_t index, uint64_t *value);
 	/* Asked between entries: true ends vcpu_run with ENGINE_END_STOPPED. */
 	bool (*must_stop)(void *ctx, struct guest_cpu *gcp);
 	/*
@@ -142,9 +170,28 @@ struct engine_ops {
 			   struct guest_cpu **ret_cpu);
 	void (*vcpu_destroy)(struct guest_cpu *gcp); /* its vcpu_run has ended */
 	int (*vcpu_boot)(struct guest_cpu *gcp, const struct engine_boot *boot);
-	/* The registers of a vCPU whose vcpu_run has not begun. */
+	/* The registers of a vCPU whose vcpu_run has not begun, or on its own thread. The same of
+	 * the operations below up to traps_set; each may be NULL: not built. */
 	int (*vcpu_regs_get)(struct guest_cpu *gcp, struct engine_regs *ret_regs);
 	int (*vcpu_regs_set)(struct guest_cpu *gcp, const struct engine_regs *regs);
+	/* *ret_size: bytes of that set; at most ENGINE_STATE_MAX. */
+	int (*vcpu_state_get)(struct guest_cpu *gcp, enum engine_state kind, void *ret_state,
+			      size_t *ret_size);
+	int (*vcpu_state_set)(struct guest_cpu *gcp, enum engine_state kind, const void *state);
+	/* A system register. -ENOENT: the vCPU has none of that number, or not that value. */
+	int (*vcpu_register_get)(struct guest_cpu *gcp, uint32_t index, uint64_t *ret_value);
+	int (*vcpu_register_set)(struct guest_cpu *gcp, uint32_t index, uint64_t value);
+	/* By its page tables as they are now. -ENOENT: nothing is mapped there. */
+	int (*vcpu_translate)(struct guest_cpu *gcp, uint64_t gva, uint64_t *ret_gpa);
+	/* 1: it waits for an interrupt, or has not been started by the guest. Any thread. */
+	int (*vcpu_waiting)(struct guest_cpu *gcp);
+	/* What the processor's identification gives for that leaf, and all below it. Before
+	 * vcpu_run. */
+	int (*vcpu_answer_set)(struct guest_cpu *gcp, uint32_t leaf, const uint32_t answer[4]);
+	/* Trap these registers, and with `unknown` those that the engine does not know. Once,
+	 * before vcpu_run. */
+	int (*traps_set)(struct engine *e, const struct engine_trap *traps, unsigned num,
+			 bool unknown, const char **ret_why);
 	/* Run until it ends. On its own thread. *ret_why: text for people that lasts as long as the
 	 * vCPU, or NULL. */
 	enum engine_end (*vcpu_run)(struct guest_cpu *gcp, const struct engine_host *host,

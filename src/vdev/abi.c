@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "vdev/host.h"
+
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "size of " #type)
 #define OFFSET(type, field, bytes) \
 	_Static_assert(offsetof(type, field) == (bytes), "offset of " #type "." #field)
@@ -40,6 +42,18 @@ OFFSET(struct vdev_factory, acc_sizes, 76);
 OFFSET(struct vdev_factory, extra_space, 80);
 
 SIZE(struct qvm_sched_info, 8);
+/* v_gsp of the 7.x API stands behind what 8.0 has. */
+OFFSET(struct vdev_instance, gsp, sizeof(vdev_t));
+
+SIZE(struct vdev_pic_functions, 48);
+SIZE(struct gasp_region, 56);
+OFFSET(struct gasp_region, cookie, 4);
+OFFSET(struct gasp_region, vdev, 8);
+OFFSET(struct gasp_region, host_location, 16);
+OFFSET(struct gasp_region, guest, 24);
+SIZE(gasp_map_handle_t, 24);
+SIZE(gasp_walk_state_t, 48);
+
 SIZE(struct guest_timer_data, 32);
 SIZE(struct vio_state, 32);
 OFFSET(struct vio_state, qinfo, 8);

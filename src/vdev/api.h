@@ -9,8 +9,11 @@
 #pragma GCC visibility push(default)
 #include <qvm/gasp.h>
 #include <qvm/guest.h>
+#include <qvm/hw_pci.h>
 #include <qvm/log.h>
+#include <qvm/outpipe.h>
 #include <qvm/types.h>
+#include <qvm/utils.h>
 #include <qvm/vdev-core.h>
 #include <qvm/vio.h>
 #include <qvm/wdog.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The public API over bus, memory, interrupts: guest.h, gasp.h, log.h, x/conf.h, x/model.h,
- * x/acpi.h, x/region.h. */
+/* The public API over bus, memory, interrupts: accesses, guest.h, x/conf.h, x/acpi.h, x/region.h.
+ */
 #include "vdev/api.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include "address.h"
 #include "base/thread.h"
 #include "vdev/host.h"
+#include "vdev/state.h"
 
 int vdev_space(qvm_state_types_t type, enum engine_space *ret_space)
 {
@@ -45,8 +46,17 @@ enum bus_result vdev_access(void *opaque, unsigned cookie, struct bus_access *ac
 
 	if (!ref)
 		return BUS_NOT_FOUND;
+	struct guest_cpu *own = state_own_set(acc->gcp);
 	vdev_ref_status_t status = ref(&vi->vdev, cookie, &vopnd, &oopnd, acc->gcp);
 
+	(void)state_own_set(own);
+	return vdev_status(vi, status, acc->write ? "a write at offset" : "a read at offset",
+			   acc->offset);
+}
+
+enum bus_result vdev_status(struct vdev_instance *vi, vdev_ref_status_t status, const char *what,
+			    uint64_t number)
+{
 	switch (status) {
 	case VRS_NORMAL:
 		return BUS_OK;
@@ -60,120 +70,53 @@ enum bus_result vdev_access(void *opaque, unsigned cookie, struct bus_access *ac
 			log_write(LOG_SEV_FATAL, "%s ends the VM", vi->label);
 		return BUS_TERMINATE;
 	default:
-		log_write(LOG_SEV_FATAL, "%s fails on %s at offset 0x%llx: %s", vi->label,
-			  acc->write ? "a write" : "a read", (unsigned long long)acc->offset,
+		log_write(LOG_SEV_FATAL, "%s fails on %s 0x%llx: %s", vi->label, what,
+			  (unsigned long long)number,
 			  status > VRS_ERRNO ? strerror((int)status - (int)VRS_ERRNO)
 					     : "unknown status");
 		return BUS_ERROR;
 	}
 }
 
-_Static_assert(sizeof(struct qvmx_cpu_registers) == sizeof(struct engine_regs), "registers");
-
-/* Only a vCPU that has not run yet is known to be stopped. */
-static int regs_copy(struct guest_cpu *gcp, uint64_t offset, uint8_t *data, size_t len,
-		     bool to_regs)
-{
-	struct engine_regs regs;
-
-	if (!gcp || !range_inside(offset, len, 0, sizeof(regs)))
-		return EINVAL;
-	if (vdev_host_current()->running)
-		return EPERM;
-	int rc = gcp->engine->ops->vcpu_regs_get(gcp, &regs);
-
-	if (rc)
-		return -rc;
-	if (!to_regs) {
-		memcpy(data, (uint8_t *)&regs + offset, len);
-		return EOK;
-	}
-	memcpy((uint8_t *)&regs + offset, data, len);
-	return -gcp->engine->ops->vcpu_regs_set(gcp, &regs);
-}
-
-/* Copy between the blocks, taken as one string of bytes, and data. */
-static int blocks_copy(struct guest_cpu *gcp, const struct qvm_state_block *blk, unsigned nblks,
-		       uint8_t *data, size_t len, bool to_blocks)
-{
-	struct vdev_host *host = vdev_host_current();
-
-	for (unsigned i = 0; i < nblks && len; i++) {
-		size_t n = MIN(len, blk[i].length);
-
-		if (!n)
-			continue;
-		uint64_t immediate = blk[i].location;
-		void *p = NULL;
-		int rc = EOK;
-
-		switch (blk[i].qst_type) {
-		case QST_HOST:
-			p = (void *)(uintptr_t)blk[i].location;
-			break;
-		case QST_MEMORY:
-			p = memory_translate(host->mem, blk[i].location, n, to_blocks);
-			if (!p)
-				return EFAULT;
-			break;
-		case QST_IMMEDIATE:
-			if (to_blocks || n > sizeof(immediate))
-				return EINVAL;
-			p = &immediate;
-			break;
-		case QST_CPUREGS:
-			rc = regs_copy(gcp, blk[i].location, data, n, to_blocks);
-			break;
-		default:
-			return ENOTSUP;
-		}
-		if (rc != EOK)
-			return rc;
-		if (p)
-			memcpy(to_blocks ? p : (void *)data, to_blocks ? (void *)data : p, n);
-		data += n;
-		len -= n;
-	}
-	return len ? ERANGE : EOK;
-}
-
-int guest_cpu_read(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
-		   const struct qvm_state_block *blk, unsigned nblks, void *data, size_t data_len)
-{
-	(void)flags;
-	return blocks_copy(gcp, blk, nblks, data, data_len, false);
-}
-
-int guest_cpu_write(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
-		    const struct qvm_state_block *blk, unsigned nblks, const void *data,
-		    size_t data_len)
-{
-	(void)flags;
-	return blocks_copy(gcp, blk, nblks, (uint8_t *)(uintptr_t)data, data_len, true);
-}
-
-int guest_write_all_ones(struct guest_cpu *gcp, const struct qvm_state_block *blk)
-{
-	const uint64_t ones = UINT64_MAX;
-
-	struct qvm_state_block part = *blk;
-	int rc = EOK;
-
-	while (rc == EOK && part.length) {
-		size_t n = MIN(part.length, sizeof(ones));
-
-		rc = guest_cpu_write(gcp, GXF_NONE, &part, 1, &ones, n);
-		part.location += n;
-		part.length -= n;
-	}
-	return rc;
-}
-
 void guest_msi_signal(vdev_t *src, uint64_t addr, unsigned data)
+{
+	(void)vdev_msi_send(src, addr, data);
+}
+
+int vdev_msi_send(const vdev_t *src, uint64_t addr, unsigned data)
 {
 	struct vdev_host *host = vdev_instance_of(src)->host;
 
-	(void)host->engine->ops->msi_send(host->engine, addr, data);
+	if (!host->engine) {
+		vdev_logf(QL_QVM_ERR, src, "guest_msi_signal is a call of the running stage");
+		return EINVAL;
+	}
+	for (unsigned i = 0; i < host->num_msi_ranges; i++) {
+		const struct vdev_msi_range *r = &host->msi_ranges[i];
+
+		if ((addr & r->mask) != (r->addr & r->mask))
+			continue;
+		r->deliver(r->pic, src, addr, data, r->cookie);
+		return EOK;
+	}
+	return -host->engine->ops->msi_send(host->engine, addr, data);
+}
+
+void guest_msi_register(vdev_t *pic, uint64_t paddr, uint64_t mask,
+			guest_msi_deliver_func_t *deliver, unsigned cookie)
+{
+	struct vdev_host *host = vdev_instance_of(pic)->host;
+
+	if (vdev_too_late(pic, "guest_msi_register", false))
+		return;
+	if (host->num_msi_ranges == MSI_MAX_RANGES) {
+		(void)qvmx_refuse(pic, "controllers take messages to more than %d ranges",
+				  MSI_MAX_RANGES);
+		return;
+	}
+	host->msi_ranges[host->num_msi_ranges++] = (struct vdev_msi_range){
+		.pic = pic, .addr = paddr, .mask = mask, .deliver = deliver, .cookie = cookie
+	};
 }
 
 int guest_write_core_file(void)
@@ -202,67 +145,6 @@ void guest_terminate(guest_termination_cause_t cause)
 		host->terminate(host->terminate_ctx, status);
 }
 
-void *gasp_map_vdma(vdev_t *vdp, uint64_t gpa, size_t len, unsigned flags)
-{
-	void *p = memory_translate(vdev_instance_of(vdp)->host->mem, gpa, len, flags & GMF_WRITE);
-
-	if (!p)
-		errno = EFAULT;
-	return p;
-}
-
-int gasp_unmap(void *va, size_t len, int flush)
-{
-	(void)va, (void)len, (void)flush;
-	return EOK;
-}
-
-static enum log_severity severity_of(unsigned severity)
-{
-	static const enum log_severity table[] = { LOG_SEV_FATAL,  LOG_SEV_INTERNAL, LOG_SEV_ERROR,
-						   LOG_SEV_WARN,   LOG_SEV_INFO,     LOG_SEV_DEBUG,
-						   LOG_SEV_VERBOSE };
-
-	for (unsigned i = 0; i < ARRAY_LEN(table); i++)
-		if (severity & (1u << i))
-			return table[i];
-	return LOG_SEV_INFO;
-}
-
-static void log_to(const struct log_sink *sink, enum log_severity severity, const char *fmt, ...)
-	PRINTF_LIKE(3, 4);
-
-static void log_to(const struct log_sink *sink, enum log_severity severity, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	log_vwrite(sink, severity, fmt, args);
-	va_end(args);
-}
-
-void vdev_logf(unsigned severity, const vdev_t *vdp, const char *fmt, ...)
-{
-	struct vdev_instance *vi = vdp ? vdev_instance_of(vdp) : NULL;
-	char text[512];
-	uint32_t held_back = 0;
-	va_list args;
-
-	if (vi && !log_limit_pass(&vi->log_limit, &held_back))
-		return;
-	if (held_back)
-		log_write_suppressed(severity_of(severity), held_back);
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	const struct log_sink sink = { .mask = vi ? vi->conf->log.mask : 0,
-				       .dest = vi ? (enum log_dest)vi->conf->log.dest
-						  : LOG_TO_NONE };
-
-	log_to(vi && vi->conf->log.given ? &sink : NULL, severity_of(severity), "%s: %s",
-	       vi ? vi->label : "vdev", text);
-}
-
 int vdev_string(char *buf, size_t count, const vdev_t *vdp)
 {
 	const struct qvm_state_block *b = &vdp->v_block;
@@ -275,6 +157,37 @@ int vdev_string(char *buf, size_t count, const vdev_t *vdp)
 		return snprintf(buf, count, "%s", vdev_instance_of(vdp)->label);
 	return snprintf(buf, count, "%s at %s0x%llx", vdev_instance_of(vdp)->label, space,
 			(unsigned long long)b->location);
+}
+
+bool vdev_too_late(const vdev_t *vdp, const char *call, bool late)
+{
+	const struct vdev_host *host = vdev_host_current();
+
+	if (!late && host && !host->running)
+		return false;
+	vdev_logf(QL_QVM_ERR, vdp, "%s is a call of the start-up stage: it is refused", call);
+	return true;
+}
+
+int vdev_path(char *buf, size_t count, const vdev_t *vdp)
+{
+	const struct vdev_instance *vi = vdev_instance_of(vdp);
+	const char *root = getenv("QVM_RUN_DIR"), *system = vi->host->conf->system.text;
+
+	if (!system || !vi->conf->name.text)
+		return snprintf(buf, count, "%s", "");
+	return snprintf(buf, count, "%s/qvm/%s/%s", root && *root ? root : "/run", system,
+			vi->conf->name.text);
+}
+
+int guest_button_register(vdev_t *vdp)
+{
+	struct vdev_instance *vi = vdev_instance_of(vdp);
+
+	if (vdev_too_late(vdp, "guest_button_register", false))
+		return EINVAL;
+	vi->button = true;
+	return EOK;
 }
 
 struct thread_start {

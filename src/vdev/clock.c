@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "vdev/host.h"
+#include "vdev/state.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 
@@ -19,6 +20,10 @@ struct guest_timer {
 	struct clock *clock;
 	vdev_t *vdp;
 	void *data;
+	void (*func)(void *data); /* of the core's own; NULL: vdp's */
+	struct guest_cpu *gcp;	  /* on whose thread; NULL: the clock's */
+	bool due;		  /* gcp's thread has been told */
+	struct guest_timer_data fired;
 	uint64_t start, deadline; /* ns; deadline 0: not armed */
 };
 
@@ -84,18 +89,51 @@ static struct guest_timer *clock_first(const struct clock *clock)
 }
 
 /* Locked on entry and on return, not while the vdev runs. */
+static void timer_call(struct clock *clock, struct guest_timer *t)
+{
+	const struct guest_timer_data data = t->fired;
+
+	pthread_mutex_unlock(&clock->lock);
+	if (t->func)
+		t->func(t->data);
+	else
+		t->vdp->v_factory->timer(t->vdp, t->data, &data, t->gcp);
+	pthread_mutex_lock(&clock->lock);
+}
+
+/* Likewise. A vCPU's thread calls by itself; where nothing can send it there, the caller does. */
 static void clock_fire(struct clock *clock, struct guest_timer *t, uint64_t now)
 {
-	const struct guest_timer_data data = { .host_notify_start = t->start,
-					       .host_current = now,
-					       .guest_notify_start = t->start,
-					       .guest_current = now };
-
+	t->fired = (struct guest_timer_data){ .host_notify_start = t->start,
+					      .host_current = now,
+					      .guest_notify_start = t->start,
+					      .guest_current = now };
 	t->start = t->deadline;
 	t->deadline = 0;
-	pthread_mutex_unlock(&clock->lock);
-	t->vdp->v_factory->timer(t->vdp, t->data, &data, NULL);
+	if (!t->gcp || !t->gcp->engine->ops->vcpu_kick) {
+		timer_call(clock, t);
+		return;
+	}
+	t->due = true;
+	atomic_store(&t->gcp->due, true);
+	t->gcp->engine->ops->vcpu_kick(t->gcp);
+}
+
+void vdev_host_cpu_work(struct vdev_host *host, struct guest_cpu *gcp)
+{
+	struct guest_cpu *own = state_own_set(gcp);
+	struct clock *clock = host->clock;
+
+	atomic_store(&gcp->due, false);
 	pthread_mutex_lock(&clock->lock);
+	for (struct guest_timer *t = clock->timers; t; t = t->next) {
+		if (t->gcp != gcp || !t->due)
+			continue;
+		t->due = false;
+		timer_call(clock, t);
+	}
+	pthread_mutex_unlock(&clock->lock);
+	(void)state_own_set(own);
 }
 
 bool clock_deadline(struct clock *clock, uint64_t *ret_ns)
@@ -167,28 +205,50 @@ void clock_stop(struct clock *clock)
 	clock->started = false;
 }
 
+static struct guest_timer *timer_make(struct vdev_host *host)
+{
+	struct guest_timer *t;
+
+	if (!host->clock)
+		host->clock = clock_create(host);
+	t = host->clock ? calloc(1, sizeof(*t)) : NULL;
+	if (!t)
+		return NULL;
+	t->clock = host->clock;
+	t->next = host->clock->timers;
+	host->clock->timers = t;
+	return t;
+}
+
+struct guest_timer *clock_timer_make(struct vdev_host *host, void (*func)(void *data), void *data)
+{
+	struct guest_timer *t = timer_make(host);
+
+	if (t) {
+		t->func = func;
+		t->data = data;
+	}
+	return t;
+}
+
 struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t *vdp,
 				       const void *data, uint64_t *resolutionp)
 {
 	struct vdev_host *host = vdev_instance_of(vdp)->host;
 	struct guest_timer *t;
 
-	if (gcp || !vdp->v_factory->timer || host->running) {
-		*resolutionp = gcp ? ENOTSUP : EINVAL;
+	if (vdev_too_late(vdp, "guest_timer_create", false) || !vdp->v_factory->timer) {
+		*resolutionp = EINVAL;
 		return NULL;
 	}
-	if (!host->clock)
-		host->clock = clock_create(host);
-	t = host->clock ? calloc(1, sizeof(*t)) : NULL;
+	t = timer_make(host);
 	if (!t) {
 		*resolutionp = ENOMEM;
 		return NULL;
 	}
-	t->clock = host->clock;
+	t->gcp = (struct guest_cpu *)(uintptr_t)gcp;
 	t->vdp = (vdev_t *)(uintptr_t)vdp;
 	t->data = (void *)(uintptr_t)data;
-	t->next = host->clock->timers;
-	host->clock->timers = t;
 	*resolutionp = NS_PER_S;
 	return t;
 }

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "vdev/gasp.h"
+#include "vdev/instr.h"
 
 static struct vdev_host *the_host;
 
@@ -31,6 +33,10 @@ int vdev_host_create(struct conf *conf, struct plan *plan, struct memory *mem, s
 	host->pci = pci;
 	host->last = &host->first;
 	atomic_init(&host->cause, -1);
+	if (gasp_create(host, &host->gasp)) {
+		free(host);
+		return -ENOMEM;
+	}
 	the_host = host;
 	*ret_host = host;
 	return 0;
@@ -73,6 +79,9 @@ void vdev_host_free(struct vdev_host *host)
 	}
 	if (host->clock)
 		clock_free(host->clock);
+	gasp_free(host->gasp);
+	instr_free(host);
+	power_free(host);
 	free(host->acpi);
 	free(host->loads);
 	free(host);
@@ -105,6 +114,7 @@ static struct vdev_instance *instance_make(struct vdev_host *host, const struct 
 	vi->chip = -1;
 	vi->gsi_base = -1;
 	vi->vdev.v_factory = f;
+	vi->gsp = (struct guest_system *)host;
 	vi->vdev.v_block.location = QSL_NO_LOCATION;
 	vi->vdev.v_block.qst_type = QST_NO_TYPE;
 	if (f->extra_space) {
@@ -140,7 +150,7 @@ static int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, 
 			    const struct conf_pos *blame)
 {
 	vi->blame = *blame;
-	int rc = vi->vdev.v_factory->control(&vi->vdev, ctrl, arg);
+	int rc = fatal_control(vi, ctrl, arg);
 
 	if (rc != EOK && !vi->refused)
 		conf_error(vi->host->conf, blame, "%s does not start: %s", vi->label,
@@ -197,11 +207,12 @@ static int instance_options(struct vdev_instance *vi)
 	for (unsigned i = 0; i < vi->conf->num_options; i++) {
 		const struct conf_option *o = &vi->conf->options[i];
 
-		if (o->common == CONF_COMMON_NONE)
+		if (o->common == CONF_COMMON_NONE && !vi->broken)
 			(void)instance_control(vi, VDEV_CTRL_FIRST_OPTIDX + o->index, o->text,
 					       o->text_pos.source ? &o->text_pos : &o->pos);
 	}
-	(void)instance_control(vi, VDEV_CTRL_OPTIONS_END, NULL, &vi->conf->pos);
+	if (!vi->broken)
+		(void)instance_control(vi, VDEV_CTRL_OPTIONS_END, NULL, &vi->conf->pos);
 	return 0;
 }
 
@@ -213,7 +224,7 @@ static bool instance_is_pci(const struct vdev_instance *vi)
 	       (b->qst_type == QST_PCI || b->location == QSL_NO_LOCATION);
 }
 
-static int region_plan(struct vdev_instance *vi, const struct qvm_state_block *where)
+static int region_plan(const struct vdev_instance *vi, const struct qvm_state_block *where)
 {
 	enum engine_space space;
 
@@ -256,7 +267,7 @@ static int instance_plan(struct vdev_instance *vi)
 	struct conf *conf = vi->host->conf;
 	int rc = 0;
 
-	if (vi->vio && b->qst_type == QST_MEMORY) {
+	if (vi->vio && b->qst_type == QST_MEMORY && b->location != QSL_NO_LOCATION) {
 		conf_error(conf, &vi->conf->loc.pos,
 			   "%s at a fixed place in memory is not built yet", vi->label);
 		conf_expected(conf, "no `loc`, or loc pci:BUS:DEV");
@@ -278,6 +289,8 @@ static int instance_plan(struct vdev_instance *vi)
 		conf_error(conf, &vi->conf->intrs[0].pos, "%s has no interrupt", vi->label);
 	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
 		rc = region_plan(vi, &r->where);
+	if (!rc)
+		rc = gasp_plan(vi->host->gasp, vi, region_plan);
 	if (rc)
 		return rc;
 	if (instance_is_pci(vi)) {
@@ -379,6 +392,11 @@ int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *
 		if (rc)
 			return rc;
 	}
+	*ret_why = "regions that vdevs have set";
+	int regions_rc = gasp_attach(host->gasp);
+
+	if (regions_rc)
+		return regions_rc;
 	vdev_host_intx_attach(host);
 	return pci_bus_attach(host->pci, bus, irq, engine, ret_why);
 }
@@ -386,14 +404,17 @@ int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *
 int vdev_host_configured(struct vdev_host *host)
 {
 	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
-		(void)instance_control(vi, VDEV_CTRL_GUEST_CONFIGURED, NULL, &vi->conf->pos);
+		if (!vi->broken)
+			(void)instance_control(vi, VDEV_CTRL_GUEST_CONFIGURED, NULL,
+					       &vi->conf->pos);
 	return host->conf->num_errors ? -EINVAL : 0;
 }
 
 void vdev_host_gen_acpi(struct vdev_host *host)
 {
 	host->num_acpi = 0; /* whoever asks again gets the same */
-	vdev_host_control(host, VDEV_CTRL_GEN_ACPI);
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		(void)vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_GEN_ACPI, NULL);
 }
 
 int vdev_host_load_add(struct vdev_host *host, const struct vdev_load *piece)
@@ -454,13 +475,32 @@ bool vdev_host_fire(struct vdev_host *host)
 	return host->clock && clock_fire_due(host->clock);
 }
 
-void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl)
+bool vdev_host_button(struct vdev_host *host)
 {
-	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
-		(void)vi->vdev.v_factory->control(&vi->vdev, ctrl, NULL);
+	bool any = false;
+
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		if (!vi->button)
+			continue;
+		any = true;
+		(void)vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_BUTTON, NULL);
+	}
+	return any;
 }
 
-static void status_of(struct vdev_instance *vi)
+int vdev_host_instructions(struct vdev_host *host, struct guest_cpu *const *cpus, unsigned num_cpus,
+			   const char **ret_why)
+{
+	int rc = instr_apply(host, cpus, num_cpus, ret_why);
+
+	host->cpus = cpus;
+	host->num_cpus = num_cpus;
+	host->loading = true;
+	return rc;
+}
+
+/* One line about it, then what it says itself, by `line`. */
+static void status_of(struct vdev_instance *vi, void (*line)(struct vdev_host *host, const char *))
 {
 	const struct qvm_state_block *b = &vi->vdev.v_block;
 	const struct conf_intr *intr = vi->conf->num_intrs ? &vi->conf->intrs[0] : NULL;
@@ -472,16 +512,45 @@ static void status_of(struct vdev_instance *vi)
 		snprintf(where, sizeof(where), " at %s 0x%llx",
 			 b->qst_type == QST_X86_IO ? "port" : "address",
 			 (unsigned long long)b->location);
-	log_write(LOG_SEV_INFO, "status: %s%s%s%s", vi->label, where, intr ? ", interrupt " : "",
-		  intr ? intr->text : "");
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s%s%s%s", vi->label, where, intr ? ", interrupt " : "",
+		 intr ? intr->text : "");
+	line(vi->host, text);
 	(void)vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_STATUS, NULL);
+}
+
+static void line_to_log(struct vdev_host *host, const char *text)
+{
+	(void)host;
+	log_write(LOG_SEV_INFO, "status: %s", text);
+}
+
+static void line_to_report(struct vdev_host *host, const char *text)
+{
+	strbuf_printf(host->report, "%s\n", text);
+}
+
+static void status_of_all(struct vdev_host *host,
+			  void (*line)(struct vdev_host *host, const char *))
+{
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		if (conf_set_bool(host->conf, "debug", (int)(vi->conf - host->conf->vdevs)))
+			status_of(vi, line);
 }
 
 void vdev_host_status(struct vdev_host *host)
 {
-	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
-		if (conf_set_bool(host->conf, "debug", (int)(vi->conf - host->conf->vdevs)))
-			status_of(vi);
+	host->report_to_log = true;
+	status_of_all(host, line_to_log);
+	host->report_to_log = false;
+}
+
+void vdev_host_report(struct vdev_host *host, struct strbuf *out)
+{
+	host->report = out;
+	status_of_all(host, line_to_report);
+	host->report = NULL;
 }
 
 static void terminate_from(struct vdev_instance *vi)

@@ -28,6 +28,28 @@
 
 struct loop;
 struct clock;
+struct gasp;
+struct strbuf;
+
+/* An instruction that a vdev has taken over: guest_instr_register. */
+struct vdev_instr {
+	struct vdev_instr *next;
+	vdev_t *vdp;
+	guest_instr_type_t git;
+	uint32_t qualifier;
+	bool any; /* GIT_FLAG_NO_QUALIFIER */
+	guest_instr_callback_func_t *func;
+};
+
+/* Messages to these addresses are a controller's: guest_msi_register. */
+struct vdev_msi_range {
+	vdev_t *pic;
+	uint64_t addr, mask;
+	guest_msi_deliver_func_t *deliver;
+	unsigned cookie;
+};
+
+enum { MSI_MAX_RANGES = 8 };
 
 /* A pin of an interrupt controller that someone uses. */
 struct vdev_line {
@@ -43,7 +65,8 @@ struct vdev_region {
 };
 
 struct vdev_instance {
-	vdev_t vdev; /* what the API calls a vdev */
+	vdev_t vdev;		  /* what the API calls a vdev */
+	struct guest_system *gsp; /* behind it: v_gsp of the 7.x API */
 	struct vdev_instance *next;
 	struct vdev_host *host;
 	const struct vdev_type *type;
@@ -54,6 +77,7 @@ struct vdev_instance {
 	int chip;	       /* enum qvmx_chip that it is; -1: none */
 	bool modelled;	       /* the engine has the chip */
 	bool broken;	       /* refused VDEV_CTRL_OPTIONS_START: only ended */
+	bool button;	       /* guest_button_register */
 	char label[96];	       /* "vdev ser8250 'tty'" */
 	struct vdev_region *regions;
 	guest_intr_t *intrs; /* all that the file gives it; v_intr is the first */
@@ -125,6 +149,19 @@ struct vdev_host {
 	unsigned num_loads;
 	struct vdev_hpet hpet; /* from the end of ASSIGN on */
 	struct clock *clock;   /* NULL: nobody has a timer */
+	struct gasp *gasp;
+	struct vdev_instr *instrs;     /* in the order of registration */
+	bool traps_applied;	       /* no more of them */
+	struct guest_cpu *const *cpus; /* all vCPUs, from vdev_host_instructions on */
+	unsigned num_cpus;
+	struct guest_power_state_notify *notifies;
+	bool loading; /* guest memory is being filled */
+	struct vdev_msi_range msi_ranges[MSI_MAX_RANGES];
+	unsigned num_msi_ranges;
+	struct vdev_fatal *fatal; /* the control call that qvm_fatal leaves, or NULL */
+	bool bad_configuration;	  /* qvm_fatal said so */
+	struct strbuf *report;	  /* where qvm_report writes; NULL: nowhere */
+	bool report_to_log;	  /* ... or to the log */
 	bool stepped; /* no threads of the core's: vdev_host_step runs the loops. Set before
 			 vdev_host_configure */
 	uint64_t
@@ -180,6 +217,13 @@ void vdev_host_gen_acpi(struct vdev_host *host);
 /* Tell boot vdevs of a piece of a file that was loaded. Its path outlives the host. -ENOMEM. */
 int vdev_host_load_add(struct vdev_host *host, const struct vdev_load *piece) MUST_CHECK;
 
+/*
+ * What vdevs have taken over of the processor goes to the engine; cpus: all vCPUs. Behind
+ * vdev_host_configured; *ret_why says what failed. Then guest memory may be filled.
+ */
+int vdev_host_instructions(struct vdev_host *host, struct guest_cpu *const *cpus, unsigned num_cpus,
+			   const char **ret_why) MUST_CHECK;
+
 /* VDEV_CTRL_GUEST_STARTING with the boot vCPU; then the vdevs' threads and the
  * clock start. */
 int vdev_host_starting(struct vdev_host *host, struct guest_cpu *boot) MUST_CHECK;
@@ -195,14 +239,20 @@ unsigned vdev_host_step(struct vdev_host *host);
 bool vdev_host_deadline(struct vdev_host *host, uint64_t *ret_ns);
 bool vdev_host_fire(struct vdev_host *host);
 
-/* VDEV_CTRL_BUTTON or VDEV_CTRL_STATUS to all. Any time while running, on the main thread. */
-void vdev_host_control(struct vdev_host *host, vdev_ctrl_options_t ctrl);
+/* On a vCPU's thread, between two instructions, if guest_cpu.due: the timers that were made for it.
+ */
+void vdev_host_cpu_work(struct vdev_host *host, struct guest_cpu *gcp);
+
+/* VDEV_CTRL_BUTTON to those that asked for it. False: nobody did. Running, on the main thread. */
+bool vdev_host_button(struct vdev_host *host);
 
 /*
  * The status report: for each vdev one line with its place and interrupt at level info, then
  * VDEV_CTRL_STATUS; `set debug off` leaves a vdev out. Running, on the main thread.
  */
 void vdev_host_status(struct vdev_host *host);
+/* The same into out, for a dump; each line ends with a line feed. */
+void vdev_host_report(struct vdev_host *host, struct strbuf *out);
 
 /* Threads end, then VDEV_CTRL_TERMINATE in reverse order to all that saw OPTIONS_START. Also after
  * failed starts. */
@@ -219,15 +269,31 @@ static inline struct vdev_instance *vdev_instance_of(const vdev_t *vdp)
 /* Bus handler of every vdev: opaque is its instance. */
 enum bus_result vdev_access(void *opaque, unsigned cookie, struct bus_access *acc);
 
+/* What came of a call of vi's code, which is said if it failed on `what` `number`. */
+enum bus_result vdev_status(struct vdev_instance *vi, vdev_ref_status_t status, const char *what,
+			    uint64_t number);
+
+/* The guest runs (or, what is as late for `call`, `late` says so): it is refused with a sentence.
+ * vdp may be NULL. */
+bool vdev_too_late(const vdev_t *vdp, const char *call, bool late);
+
+/* guest_msi_signal, with what came of it: EOK or an errno. */
+int vdev_msi_send(const vdev_t *src, uint64_t addr, unsigned data);
+
 /* The bus's name for a state block's type. -EINVAL: no such space. */
 int vdev_space(qvm_state_types_t type, enum engine_space *ret_space);
 
 /* The vdev's message goes to the configuration's list of errors, at its place. */
 void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args);
 
+/* Its control function, in the start-up stage: qvm_fatal in it returns -1 here, after its message
+ * was recorded. */
+int fatal_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg);
+
 /* Parts of this folder. pic.c: lines and the interrupt machine. */
-int pic_intrs(struct vdev_instance *vi);	     /* `intr` of the file */
-int pic_machine_pick(struct vdev_host *host);	     /* after ASSIGN */
+int pic_intrs(struct vdev_instance *vi);      /* `intr` of the file */
+int pic_machine_pick(struct vdev_host *host); /* after ASSIGN */
+const char *pic_name(const struct vdev_instance *pic);
 int pic_attach(struct vdev_instance *vi);	     /* its lines */
 struct irq_line *pic_line(const guest_intr_t *intr); /* after pic_attach */
 void vdev_host_intx_attach(struct vdev_host *host);
@@ -249,5 +315,8 @@ bool clock_fire_due(struct clock *clock);		    /* false: none is due */
 int clock_start(struct clock *clock);
 void clock_stop(struct clock *clock);
 void clock_free(struct clock *clock);
+/* A timer of the core's: func(data) on the clock's thread. Start-up stage. NULL: no memory. */
+struct guest_timer *clock_timer_make(struct vdev_host *host, void (*func)(void *data), void *data);
+void power_free(struct vdev_host *host);
 
 #endif

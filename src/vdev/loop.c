@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -29,11 +30,14 @@ struct loop_call {
 	void *data;
 };
 
+struct loop_pulses;
+
 struct loop {
 	struct vdev_instance *vi;
 	int epoll_fd, wake_fd;
 	struct qvmx_watch *watches;
-	pthread_mutex_t lock; /* calls */
+	struct loop_pulses *pulses; /* NULL: vdev_pulse was not called */
+	pthread_mutex_t lock;	    /* calls */
 	struct loop_call *calls, **last_call;
 	_Atomic bool stop;
 	bool started;
@@ -79,6 +83,7 @@ void loop_free(struct loop *loop)
 	if (loop->wake_fd >= 0)
 		close(loop->wake_fd);
 	pthread_mutex_destroy(&loop->lock);
+	free(loop->pulses);
 	free(loop);
 }
 
@@ -228,6 +233,55 @@ void qvmx_watch_remove(struct qvmx_watch *watch)
 {
 	(void)watch_apply(watch, 0);
 	watch->dead = true;
+}
+
+/* Events carry an address: of a byte in here, whose number is the pulse's code. */
+struct loop_pulses {
+	vdev_t *vdp;
+	uint8_t codes[256];
+};
+
+static void pulse_run(vdev_t *vdp, void *data, uint32_t events)
+{
+	(void)events;
+	(void)vdp->v_factory->pulse(vdp, (int8_t)(intptr_t)data);
+}
+
+int qvmx_pulse_send(vdev_t *vdp, int8_t code)
+{
+	if (!vdp->v_factory->pulse)
+		return EINVAL;
+	return qvmx_loop_call(vdp, pulse_run, (void *)(intptr_t)code);
+}
+
+/* The C library delivers on a thread of its own. */
+static void pulse_delivered(union sigval value)
+{
+	uint8_t *at = value.sival_ptr;
+	const struct loop_pulses *pulses = container_of(at - *at, struct loop_pulses, codes);
+
+	(void)qvmx_pulse_send(pulses->vdp, (int8_t)*at);
+}
+
+void vdev_pulse(vdev_t *vdp, int8_t code, int priority, struct sigevent *ev, int coid)
+{
+	struct loop *loop = vdp->v_factory->pulse ? loop_of(vdp) : NULL;
+
+	(void)priority, (void)coid;
+	memset(ev, 0, sizeof(*ev));
+	ev->sigev_notify = SIGEV_NONE;
+	if (loop && !loop->pulses) {
+		loop->pulses = malloc(sizeof(*loop->pulses));
+		for (unsigned i = 0; loop->pulses && i < 256; i++)
+			loop->pulses->codes[i] = (uint8_t)i;
+		if (loop->pulses)
+			loop->pulses->vdp = vdp;
+	}
+	if (!loop || !loop->pulses)
+		return;
+	ev->sigev_notify = SIGEV_THREAD;
+	ev->sigev_notify_function = pulse_delivered;
+	ev->sigev_value.sival_ptr = &loop->pulses->codes[(uint8_t)code];
 }
 
 int qvmx_loop_call(vdev_t *vdp, qvmx_watch_func_t *func, void *data)

@@ -23,7 +23,7 @@ static struct vdev_instance *instance_of_conf(struct vdev_host *host, int index)
 	return NULL;
 }
 
-static const char *pic_name(const struct vdev_instance *pic)
+const char *pic_name(const struct vdev_instance *pic)
 {
 	if (pic->conf->name.text)
 		return pic->conf->name.text;
@@ -62,6 +62,18 @@ static int line_add(guest_intr_t *intr)
 	}
 	intr->src_id = l->num_sources++;
 	return 0;
+}
+
+/* A pin's number as the file has it. */
+static unsigned pin_number(const guest_intr_t *intr)
+{
+	const struct vdev_pic_functions *f = intr->pic->v_factory->pic;
+	char text[32];
+
+	if (!f->string)
+		return intr->param & GIPF_PIN_MASK;
+	f->string(intr, text, sizeof(text));
+	return (unsigned)strtoul(text, NULL, 10);
 }
 
 static int intr_keep(struct vdev_instance *vi, guest_intr_t *intr)
@@ -360,7 +372,7 @@ errno_t guest_intr_signal(guest_intr_t *gip, guest_intr_state_t gis)
 
 	if (!l || !l->line)
 		return EINVAL;
-	return -irq_line_set(l->line, gip->src_id, gis == GIS_ON);
+	return -irq_line_set(l->line, gip->src_id, (gis & GIS_ON) != 0);
 }
 
 void guest_pic_notify(const vdev_t *vdp, unsigned param, guest_intr_notifications_t gin)
@@ -372,9 +384,67 @@ void guest_pic_notify(const vdev_t *vdp, unsigned param, guest_intr_notification
 		irq_line_notify(l->line, (int)gin);
 }
 
-void guest_intr_notify(const vdev_t *vdp, unsigned param, guest_intr_notifications_t gin)
+/* The highest line of the first controller that nobody has. */
+static int line_pick(struct vdev_host *host, guest_intr_t *ret_intr)
 {
-	guest_pic_notify(vdp, param, gin);
+	struct vdev_instance *pic = host->first;
+
+	while (pic && !pic->vdev.v_factory->pic)
+		pic = pic->next;
+	if (!pic)
+		return -ENOENT;
+	const guest_intr_t any = { .pic = &pic->vdev };
+
+	for (unsigned pin = guest_intr_num_pins(&any); pin-- > 0;) {
+		guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
+		bool used = false;
+
+		for (unsigned i = 0; i < host->plan->num_intrs && !used; i++)
+			used = host->plan->intrs[i].line == pin_number(&intr) &&
+			       !strcmp(host->plan->intrs[i].pic, pic_name(pic));
+		if (used)
+			continue;
+		*ret_intr = intr;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int guest_intr_assign(vdev_t *vdp, guest_intr_t *gip)
+{
+	struct vdev_instance *vi = vdev_instance_of(vdp);
+	guest_intr_t intr = *gip;
+
+	if (vdev_too_late(vdp, "guest_intr_assign", vi->host->engine))
+		return EINVAL;
+	int rc = intr.pic ? 0 : line_pick(vi->host, &intr);
+
+	if (!rc && (!intr.pic->v_factory->pic ||
+		    (intr.param & GIPF_PIN_MASK) >= guest_intr_num_pins(&intr)))
+		rc = -ENOENT;
+	if (rc)
+		return -rc;
+	const struct plan_intr use = { .pic = pic_name(vdev_instance_of(intr.pic)),
+				       .line = pin_number(&intr),
+				       .use = intr_use(vi),
+				       .owner = vi->label,
+				       .pos = vi->blame };
+
+	rc = plan_intr_add(vi->host->plan, &use);
+	if (!rc)
+		rc = intr_keep(vi, &intr);
+	if (rc)
+		return -rc;
+	*gip = vi->intrs[vi->num_intrs - 1];
+	return EOK;
+}
+
+int guest_intr_level(guest_intr_t *gip, int level)
+{
+	if (vdev_too_late(NULL, "guest_intr_level", vdev_host_current()->engine) || !gip->pic)
+		return EINVAL;
+	gip->param = level ? gip->param | GIPF_LEVEL : gip->param & ~GIPF_LEVEL;
+	return EOK;
 }
 
 unsigned guest_intr_num_pins(const guest_intr_t *gip)

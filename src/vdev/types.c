@@ -217,7 +217,8 @@ static struct vdev_type *type_make(const char *name, const char *path)
 	t->conf.pic = t->factory->pic != NULL;
 	t->conf.pic_name = t->name;
 	t->conf.accel = t->info && (t->info->flags & QVMX_VDEV_ACCEL);
-	t->conf.safety = t->info && (t->info->flags & QVMX_VDEV_SAFETY);
+	t->conf.safety = (t->info && (t->info->flags & QVMX_VDEV_SAFETY)) ||
+			 t->factory->safety == VDEV_SAFETY_SELECTED;
 	if (t->info) {
 		t->conf.options = t->info->options;
 		t->conf.num_options = t->info->num_options;

@@ -116,18 +116,19 @@ bool vio_ending(struct vio_state_internal *vio)
 	return vio->ending && virtio_device_reset_pending(vio->device);
 }
 
-void vio_init_queue(struct vio_state *vsp, unsigned idx, unsigned size)
+int vio_init_queue(struct vio_state *vsp, unsigned idx, unsigned size)
 {
 	struct vio_state_internal *vio = vsp->vsip;
 
 	if (!vio)
-		return;
+		return EINVAL; /* vio_init has said why */
 	int rc = virtio_device_queue_init(vio->device, idx, size);
 
 	if (rc)
 		vio_fail(vio->vi, "VirtIO queue", rc);
 	else
 		vio->queues[idx].vq = virtio_device_queue(vio->device, idx);
+	return -rc;
 }
 
 int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
@@ -157,6 +158,13 @@ int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
 		return qvmx_refuse(&vio->vi->vdev, "PCI functions other than 0 are not built yet");
 	return pci_answer(&vio->vi->vdev,
 			  virtio_pci_create(vio->vi->host->pci, vio->device, &info, &vio->pci));
+}
+
+/* Guests for x86-64 have no device tree; ACPI tells them of devices in memory. */
+int vio_ctrl_gen_fdt(struct vio_state *vsp, const char *name, int parent_node)
+{
+	(void)vsp, (void)name, (void)parent_node;
+	return ENOTSUP;
 }
 
 unsigned vio_read(struct vio_state *vsp, unsigned cookie, const struct qvm_state_block *vopnd,
@@ -209,7 +217,7 @@ int vio_setup_queues(struct vio_state *vsp)
 	return -rc;
 }
 
-uint32_t vq_get_from_driver(struct virtqueue *vq, unsigned *first)
+unsigned vq_get_from_driver(struct virtqueue *vq, unsigned *first)
 {
 	struct qvmx_request req;
 
@@ -220,9 +228,13 @@ uint32_t vq_get_from_driver(struct virtqueue *vq, unsigned *first)
 }
 
 unsigned vq_desc_get(struct virtqueue *vq, unsigned idx, uint64_t *addr, uint32_t *len,
-		     uint16_t *flags)
+		     unsigned *flags)
 {
-	return virtqueue_descriptor(vq, idx, addr, len, flags);
+	uint16_t f;
+	unsigned next = virtqueue_descriptor(vq, idx, addr, len, &f);
+
+	*flags = f;
+	return f & VIRTQ_DESC_F_NEXT ? next : VQ_INVALID_ID;
 }
 
 void vq_put_to_driver(struct virtqueue *vq, uint32_t bufid, uint32_t written, int notify)

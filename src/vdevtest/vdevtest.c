@@ -14,6 +14,7 @@
 #include "engine/bench/bench.h"
 #include "vdev/host.h"
 #include "vdev/implicit/platform.h"
+#include "vdev/instr.h"
 #include "vdevtest/adversary.h"
 #include "vdevtest/hostcalls.h"
 
@@ -230,13 +231,15 @@ static int assemble(struct vdevtest *t)
 	if (rc)
 		return rc;
 	t->cpu = vdevtest_cpu_create(t);
-	rc = vdev_host_configured(t->host);
+	rc = t->engine->ops->vcpu_create(t->engine, 0, 1, &t->boot);
+	if (!rc)
+		rc = vdev_host_configured(t->host);
+	if (!rc)
+		rc = vdev_host_instructions(t->host, &t->boot, 1, &why);
 	if (!rc)
 		vdev_host_gen_acpi(t->host);
 	if (!rc)
 		rc = load_all(t);
-	if (!rc)
-		rc = t->engine->ops->vcpu_create(t->engine, 0, 1, &t->boot);
 	return rc ? rc : vdev_host_starting(t->host, t->boot);
 }
 
@@ -316,7 +319,7 @@ static void access_bus(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint
 	struct vdevtest *t = cpu->t;
 	enum engine_space es = space == VDEVTEST_IO ? ENGINE_IO : ENGINE_MEM;
 	struct bus_access acc = {
-		.space = es, .write = write, .len = len, .addr = addr, .data = value
+		.space = es, .write = write, .len = len, .addr = addr, .data = value, .gcp = t->boot
 	};
 
 	if (write && bench_doorbell(t->engine, es, addr, len))
@@ -347,6 +350,37 @@ void vdevtest_cpu_write(struct vdevtest_cpu *cpu, enum vdevtest_space space, uin
 			unsigned len, uint64_t value)
 {
 	access_bus(cpu, space, addr, len, true, &value);
+}
+
+bool vdevtest_msr(struct vdevtest *t, bool write, uint32_t index, uint64_t *value)
+{
+	enum bus_result result = BUS_NOT_FOUND;
+	const struct engine_ops *ops = t->engine->ops;
+	bool before = adversary_set(true);
+
+	if (!write)
+		*value = 0;
+	if (bench_traps(t->engine, index, write))
+		result = instr_register_access(t->host, t->boot, write, index, value);
+	if (result == BUS_NOT_FOUND)
+		result = (write ? ops->vcpu_register_set(t->boot, index, *value)
+				: ops->vcpu_register_get(t->boot, index, value))
+				 ? BUS_FAULT
+				 : BUS_OK;
+	adversary_set(before);
+	if (result == BUS_ERROR)
+		vdevtest_die("a vdev failed at register 0x%x", index);
+	return result == BUS_OK;
+}
+
+bool vdevtest_cpuid(struct vdevtest *t, uint32_t leaf, uint32_t ret_regs[4])
+{
+	return bench_answer(t->engine, leaf, ret_regs);
+}
+
+bool vdevtest_button(struct vdevtest *t)
+{
+	return vdev_host_button(t->host);
 }
 
 uint64_t vdevtest_read(struct vdevtest *t, enum vdevtest_space space, uint64_t addr, unsigned len)

@@ -19,6 +19,7 @@
 #include "boot/x86_64/multiboot.h"
 #include "boot/x86_64/protected.h"
 #include "boot/x86_64/reset_stub.h"
+#include "vdev/gasp.h"
 #include "vm/vm.h"
 
 enum { MAX_RANGES = 640, TABLES_ELSEWHERE_LEN = 0x10000 };
@@ -48,7 +49,7 @@ struct placed {
 struct loader {
 	struct vm *vm;
 	struct ranges ranges;
-	struct placed placed[VM_MAX_LOADS + BOOT_MAX_SEGMENTS + 1];
+	struct placed placed[VM_MAX_LOADS + BOOT_MAX_SEGMENTS + REGIONS_MAX + 1];
 	size_t num_placed;
 	uint64_t rsdp; /* 0: no tables */
 	const struct conf_load *initrds[BOOT_MAX_MODULES];
@@ -354,6 +355,20 @@ static int place(struct loader *ld, uint64_t start, uint64_t end, const char *wh
 	ld->placed[ld->num_placed++] =
 		(struct placed){ .start = start, .end = end, .what = what, .pos = pos };
 	return 0;
+}
+
+/* RAM that vdevs have reserved (gram_reserve): nothing is put there, nor may the guest use it. */
+static int reserved_place(struct loader *ld)
+{
+	unsigned num;
+	const struct gasp_reserved *r = gasp_reserved(ld->vm->vdevs->gasp, &num);
+	int rc = 0;
+
+	for (unsigned i = 0; i < num && !rc; i++) {
+		range_carve(&ld->ranges, r[i].start, r[i].start + r[i].len, BOOT_RANGE_RESERVED);
+		rc = place(ld, r[i].start, r[i].start + r[i].len, "memory that a vdev keeps", NULL);
+	}
+	return rc;
 }
 
 /* For boot vdevs: these bytes of the load's file lie there. */
@@ -758,7 +773,10 @@ int vm_load(struct vm *vm, struct engine_boot *ret_boot)
 	struct loader ld = { .vm = vm };
 
 	ranges_from_plan(vm, &ld.ranges);
-	int rc = tables_load(&ld, &ld.rsdp);
+	int rc = reserved_place(&ld);
+
+	if (!rc)
+		rc = tables_load(&ld, &ld.rsdp);
 
 	for (unsigned i = 0; i < vm->conf->num_loads && !rc; i++) {
 		const struct conf_load *l = &vm->conf->loads[i];

@@ -287,3 +287,17 @@ int dump_write(const struct dump_job *job, char **ret_path)
 	*ret_path = NULL;
 	return job->where[0] == '|' ? dump_to_command(job, ret_path) : dump_to_file(job, ret_path);
 }
+
+void dump_report_note(struct strbuf *notes, const struct strbuf *report)
+{
+	static const char name[] = "BULKHEAD", zeros[4];
+	const Elf64_Nhdr head = { .n_namesz = sizeof(name),
+				  .n_descsz = (Elf64_Word)report->len,
+				  .n_type = 2 };
+
+	strbuf_add(notes, &head, sizeof(head));
+	strbuf_add(notes, name, sizeof(name));
+	strbuf_add(notes, zeros, -sizeof(name) % 4);
+	strbuf_add(notes, strbuf_text(report), report->len);
+	strbuf_add(notes, zeros, -report->len % 4);
+}

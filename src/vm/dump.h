@@ -36,4 +36,7 @@ struct dump_job {
  */
 int dump_write(const struct dump_job *job, char **ret_path) MUST_CHECK;
 
+/* Append the vdevs' report as a note of an ELF file: "BULKHEAD", type 2 (1 is a vCPU's). */
+void dump_report_note(struct strbuf *notes, const struct strbuf *report);
+
 #endif

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "vdev/implicit/platform.h"
+#include "vdev/instr.h"
 #include "vm/dump.h"
 #include "vm/rundir.h"
 #include "vm/vm.h"
@@ -102,6 +103,27 @@ static bool vm_unsupported_register(void *ctx, struct guest_cpu *gcp, bool write
 	return vm->conf->unsupported[CONF_UNSUP_REGISTER] == CONF_ACTION_FAIL;
 }
 
+static enum engine_trap_result vm_register_trap(void *ctx, struct guest_cpu *gcp, bool write,
+						uint32_t index, uint64_t *value)
+{
+	struct vm *vm = ctx;
+
+	switch (instr_register_access(vm->vdevs, gcp, write, index, value)) {
+	case BUS_OK:
+	case BUS_NO_ADVANCE:
+		return ENGINE_TRAP_DONE;
+	case BUS_FAULT:
+		return ENGINE_TRAP_FAULT;
+	case BUS_ERROR:
+	case BUS_TERMINATE:
+		vm_end(vm, GTC_VDEV_ERROR);
+		return ENGINE_TRAP_DONE;
+	case BUS_NOT_FOUND:
+		break;
+	}
+	return ENGINE_TRAP_PASS;
+}
+
 static bool vm_must_stop(void *ctx, struct guest_cpu *gcp)
 {
 	struct vm *vm = ctx;
@@ -114,15 +136,15 @@ static bool vm_must_hold(void *ctx, struct guest_cpu *gcp)
 {
 	struct vm *vm = ctx;
 
-	(void)gcp;
-	return atomic_load(&vm->hold);
+	return atomic_load(&vm->hold) || atomic_load(&gcp->due);
 }
 
 static void vm_hold_here(void *ctx, struct guest_cpu *gcp)
 {
 	struct vm *vm = ctx;
 
-	(void)gcp;
+	if (atomic_load(&gcp->due))
+		vdev_host_cpu_work(vm->vdevs, gcp);
 	pthread_mutex_lock(&vm->hold_mtx);
 	vm->num_held++;
 	pthread_cond_broadcast(&vm->hold_changed);
@@ -212,6 +234,7 @@ static void *vm_cpu_main(void *arg)
 		.access = vm_access,
 		.unsupported = vm_unsupported_instruction,
 		.unsupported_register = vm_unsupported_register,
+		.register_trap = vm_register_trap,
 		.must_stop = vm_must_stop,
 		.must_hold = vm_must_hold,
 		.hold = vm_hold_here,
@@ -258,7 +281,9 @@ static void *vm_cpu_main(void *arg)
  * ends the VM. */
 static void vm_button(struct vm *vm)
 {
-	if (vm->button_gsi < 0 || vm->button_pressed) {
+	bool told = !vm->button_pressed && vdev_host_button(vm->vdevs);
+
+	if ((vm->button_gsi < 0 && !told) || vm->button_pressed) {
 		log_write(LOG_SEV_INFO, "the VM ends without telling the guest");
 		vm_end(vm, GTC_POWER_CUT);
 		return;
@@ -266,7 +291,6 @@ static void vm_button(struct vm *vm)
 	vm->button_pressed = true;
 	log_write(LOG_SEV_INFO,
 		  "power button: the guest is asked to shut down; once more ends the VM");
-	vdev_host_control(vm->vdevs, VDEV_CTRL_BUTTON);
 	platform_button(vm->platform);
 }
 
@@ -341,6 +365,13 @@ static void vm_dump(struct vm *vm)
 	rc = 0;
 	for (unsigned i = 0; i < vm->num_cpus && !rc; i++)
 		rc = vm->engine->ops->vcpu_notes(vm->cpus[i].gcp, &notes);
+	if (!rc) {
+		struct strbuf report = { 0 };
+
+		vdev_host_report(vm->vdevs, &report);
+		dump_report_note(&notes, &report);
+		strbuf_free(&report);
+	}
 	if (!rc && notes.failed)
 		rc = -ENOMEM;
 	if (!rc)
@@ -662,6 +693,20 @@ static int vm_options_set(struct vm *vm)
 		}                                                                     \
 	} while (0)
 
+/* What vdevs take over of the processor. */
+static int vm_instructions(struct vm *vm)
+{
+	const char *why = NULL;
+
+	vm->gcps = calloc(vm->num_cpus, sizeof(*vm->gcps));
+	if (!vm->gcps)
+		return -ENOMEM;
+	for (unsigned i = 0; i < vm->num_cpus; i++)
+		vm->gcps[i] = vm->cpus[i].gcp;
+	STEP(vdev_host_instructions(vm->vdevs, vm->gcps, vm->num_cpus, &why), why);
+	return 0;
+}
+
 static int vm_assemble(struct vm *vm)
 {
 	const char *why = "the vdevs";
@@ -690,6 +735,9 @@ static int vm_assemble(struct vm *vm)
 	rc = vdev_host_configured(vm->vdevs);
 	if (rc)
 		return rc;
+	rc = vm_instructions(vm);
+	if (rc)
+		return rc;
 	vdev_host_gen_acpi(vm->vdevs);
 	rc = vm_load(vm, &boot);
 	if (rc)
@@ -705,7 +753,7 @@ int vm_run(struct vm *vm)
 	int rc = vm_assemble(vm);
 
 	if (rc)
-		return VM_STATUS_START_FAILED;
+		return vm->vdevs->bad_configuration ? VM_STATUS_BAD_CONFIG : VM_STATUS_START_FAILED;
 	if (vm_cpus_start(vm) || vm_go(vm))
 		vm_end(vm, VM_STATUS_START_FAILED);
 	vm_wait(vm);
@@ -728,6 +776,7 @@ void vm_free(struct vm *vm)
 			vm->engine->ops->vcpu_destroy(vm->cpus[i].gcp);
 	}
 	free(vm->cpus);
+	free(vm->gcps);
 	user_free(&vm->user);
 	vm_tables_free(vm);
 	pthread_cond_destroy(&vm->hold_changed);

@@ -58,6 +58,7 @@ struct vm {
 	struct irq *irq;
 	unsigned num_cpus;
 	struct vm_cpu *cpus;
+	struct guest_cpu **gcps; /* of all of them */
 	/* vCPU threads are held before they start, and while their state is looked at. */
 	_Atomic bool hold;
 	pthread_mutex_t hold_mtx;

@@ -76,7 +76,7 @@ def test_a_dump_has_registers_and_memory_and_the_guest_goes_on(host, tmp_path):
     assert data[loads[0][1] + 0x500:][:2] == b"\x34\x12"
     assert data[loads[0][1] + 0x7c00:][:len(DOTS)] == DOTS
     assert len(data) == loads[1][1] + loads[1][4]
-    assert [(name, type_) for name, type_, _ in notes] == [("CORE", 1), ("BULKHEAD", 1)] * 2
+    assert [(name, type_) for name, type_, _ in notes] == [("CORE", 1), ("BULKHEAD", 1)] * 2 + [("BULKHEAD", 2)]
     registers = struct.unpack_from("<27Q", notes[0][2], 112)
     assert registers[5] & 0xffff == 0xbeef, "rbx"
     assert registers[16] in range(len(DOTS)), "rip"

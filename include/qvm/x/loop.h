@@ -41,6 +41,12 @@ void qvmx_watch_remove(struct qvmx_watch *watch);
  */
 int qvmx_loop_call(vdev_t *vdp, qvmx_watch_func_t *func, void *data);
 
+/*
+ * Have the factory's `pulse` called with code on the vdev's thread: what vdev_pulse does by an
+ * event of the system. As qvmx_loop_call; EINVAL: the factory has no `pulse`.
+ */
+int qvmx_pulse_send(vdev_t *vdp, int8_t code);
+
 #ifdef __cplusplus
 }
 #endif

@@ -93,6 +93,17 @@ unsigned vdevtest_cores(const struct vdevtest *t);
  * 0 before. */
 uint64_t vdevtest_register(const struct vdevtest *t, size_t offset);
 
+/*
+ * A vCPU reads (writes) a model specific register. False: it gets a general protection fault. On
+ * the bench a vCPU has no registers but those that vdevs answer and those that a write was left
+ * for.
+ */
+bool vdevtest_msr(struct vdevtest *t, bool write, uint32_t index, uint64_t *value);
+/* What CPUID gives for a leaf: eax, ebx, ecx, edx. False: no vdev has answered it. */
+bool vdevtest_cpuid(struct vdevtest *t, uint32_t leaf, uint32_t ret_regs[4]);
+/* The power button. False: no vdev has asked for it. */
+bool vdevtest_button(struct vdevtest *t);
+
 /* PCI configuration space of bus 0 by ECAM. */
 uint32_t vdevtest_pci_read(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len);
 void vdevtest_pci_write(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len,

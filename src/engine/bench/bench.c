@@ -23,6 +23,12 @@ struct bench_irqfd {
 	int fd;
 };
 
+enum { BENCH_MAX_REGISTERS = 32, BENCH_MAX_ANSWERS = 32 };
+
+struct bench_answer {
+	uint32_t leaf, regs[4];
+};
+
 struct bench {
 	struct engine engine;
 	struct guest_cpu cpu;
@@ -37,6 +43,15 @@ struct bench {
 	struct bench_doorbell doorbells[BENCH_MAX_FDS];
 	struct bench_irqfd irqfds[BENCH_MAX_FDS];
 	struct engine_msi_route routes[BENCH_MAX_FDS];
+	/* The vCPU's system registers, as far as somebody has set them; what the engine traps. */
+	unsigned num_registers, num_traps, num_answers;
+	struct {
+		uint32_t index;
+		uint64_t value;
+	} registers[BENCH_MAX_REGISTERS];
+	struct engine_trap traps[ENGINE_MAX_TRAPS];
+	bool traps_unknown;
+	struct bench_answer answers[BENCH_MAX_ANSWERS];
 	bool lines[BENCH_NUM_LINES];
 	unsigned edges[BENCH_NUM_LINES];
 };
@@ -84,6 +99,87 @@ static int bench_vcpu_regs_set(struct guest_cpu *gcp, const struct engine_regs *
 {
 	bench_of(gcp->engine)->regs = *regs;
 	return 0;
+}
+
+static unsigned register_find(const struct bench *b, uint32_t index)
+{
+	unsigned i = 0;
+
+	while (i < b->num_registers && b->registers[i].index != index)
+		i++;
+	return i;
+}
+
+static int bench_vcpu_register_get(struct guest_cpu *gcp, uint32_t index, uint64_t *ret_value)
+{
+	const struct bench *b = bench_of(gcp->engine);
+	unsigned i = register_find(b, index);
+
+	if (i == b->num_registers)
+		return -ENOENT;
+	*ret_value = b->registers[i].value;
+	return 0;
+}
+
+static int bench_vcpu_register_set(struct guest_cpu *gcp, uint32_t index, uint64_t value)
+{
+	struct bench *b = bench_of(gcp->engine);
+	unsigned i = register_find(b, index);
+
+	if (i == BENCH_MAX_REGISTERS)
+		return -ENOENT;
+	b->num_registers = MAX(b->num_registers, i + 1);
+	b->registers[i].index = index;
+	b->registers[i].value = value;
+	return 0;
+}
+
+static int bench_traps_set(struct engine *e, const struct engine_trap *traps, unsigned num,
+			   bool unknown, const char **ret_why)
+{
+	struct bench *b = bench_of(e);
+
+	(void)ret_why;
+	memcpy(b->traps, traps, num * sizeof(*traps));
+	b->num_traps = num;
+	b->traps_unknown = unknown;
+	return 0;
+}
+
+bool bench_traps(struct engine *e, uint32_t index, bool write)
+{
+	const struct bench *b = bench_of(e);
+
+	for (unsigned i = 0; i < b->num_traps; i++)
+		if (b->traps[i].index == index && b->traps[i].write == write)
+			return true;
+	return b->traps_unknown && register_find(b, index) == b->num_registers;
+}
+
+static int bench_vcpu_answer_set(struct guest_cpu *gcp, uint32_t leaf, const uint32_t answer[4])
+{
+	struct bench *b = bench_of(gcp->engine);
+
+	if (b->num_answers == BENCH_MAX_ANSWERS)
+		return -ENOSPC;
+	struct bench_answer *a = &b->answers[b->num_answers++];
+
+	a->leaf = leaf;
+	memcpy(a->regs, answer, sizeof(a->regs));
+	return 0;
+}
+
+bool bench_answer(struct engine *e, uint32_t leaf, uint32_t ret_answer[4])
+{
+	const struct bench *b = bench_of(e);
+
+	for (unsigned i = 0; i < b->num_answers; i++) {
+		if (b->answers[i].leaf != leaf)
+			continue;
+		memcpy(ret_answer, b->answers[i].regs, sizeof(b->answers[i].regs));
+		return true;
+	}
+	return false;
 }
 
 static int bench_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
@@ -197,6 +293,10 @@ static const struct engine_ops bench_ops = {
 	.vcpu_create = bench_vcpu_create,
 	.vcpu_regs_get = bench_vcpu_regs_get,
 	.vcpu_regs_set = bench_vcpu_regs_set,
+	.vcpu_register_get = bench_vcpu_register_get,
+	.vcpu_register_set = bench_vcpu_register_set,
+	.vcpu_answer_set = bench_vcpu_answer_set,
+	.traps_set = bench_traps_set,
 	.notify_set = bench_notify_set,
 	.line_set = bench_line_set,
 	.routes_set = bench_routes_set,

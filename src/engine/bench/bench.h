@@ -27,6 +27,11 @@ void bench_watch(struct engine *e, void (*func)(void *ctx, uint64_t addr, uint32
 /* Level of an input of the interrupt machine, and how often it has risen. */
 bool bench_line(struct engine *e, unsigned gsi, unsigned *ret_edges);
 
+/* Is a read (write) of that register trapped? What does the vCPU's identification give for a leaf
+ * (false: nothing was set)? */
+bool bench_traps(struct engine *e, uint32_t index, bool write);
+bool bench_answer(struct engine *e, uint32_t leaf, uint32_t ret_answer[4]);
+
 /* What engine_ops.extint_set said last. */
 bool bench_extint(struct engine *e);
 

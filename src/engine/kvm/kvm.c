@@ -63,6 +63,7 @@ static int kvm_vcpu_create(struct engine *e, unsigned index, unsigned num_cpus,
 	vcpu->cpu.engine = e;
 	vcpu->cpu.index = index;
 	vcpu->kvm = kvm;
+	vcpu->stats_fd = -1;
 	vcpu->fd = ioctl(kvm->vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
 	if (vcpu->fd < 0) {
 		rc = -errno;
@@ -86,6 +87,7 @@ fail_run:
 fail_fd:
 	close(vcpu->fd);
 fail:
+	free(vcpu->cpuid);
 	free(vcpu);
 	return rc;
 }
@@ -98,7 +100,58 @@ static void kvm_vcpu_destroy(struct guest_cpu *gcp)
 		vcpu->kvm->boot_cpu = NULL;
 	munmap(vcpu->run, (size_t)vcpu->kvm->run_size);
 	close(vcpu->fd);
+	if (vcpu->stats_fd >= 0)
+		close(vcpu->stats_fd);
+	free(vcpu->cpuid);
 	free(vcpu);
+}
+
+/* The statistics' file has a table of names before the numbers. -ENOTSUP: not this one. */
+static int stats_find(int fd, const char *name, off_t *ret_at)
+{
+	struct kvm_stats_header head;
+	struct {
+		struct kvm_stats_desc desc;
+		char name[64];
+	} one;
+	size_t name_len;
+
+	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) || head.name_size > sizeof(one.name))
+		return -ENOTSUP;
+	name_len = head.name_size;
+	for (uint32_t i = 0; i < head.num_desc; i++) {
+		size_t len = sizeof(one.desc) + name_len;
+
+		if (pread(fd, &one, len, (off_t)(head.desc_offset + i * len)) != (ssize_t)len)
+			return -ENOTSUP;
+		if (strncmp(one.name, name, name_len) == 0) {
+			*ret_at = (off_t)head.data_offset + (off_t)one.desc.offset;
+			return 0;
+		}
+	}
+	return -ENOTSUP;
+}
+
+/* One thread at a time: the clock's. */
+static int kvm_vcpu_waiting(struct guest_cpu *gcp)
+{
+	struct kvm_cpu *vcpu = kvm_cpu_of(gcp);
+	uint64_t value;
+
+	if (vcpu->stats_fd < 0) {
+		int fd = kvm_ioctl(vcpu->fd, KVM_GET_STATS_FD, NULL);
+		int rc = fd < 0 ? -ENOTSUP : stats_find(fd, "blocking", &vcpu->waiting_at);
+
+		if (rc) {
+			if (fd >= 0)
+				close(fd);
+			return rc;
+		}
+		vcpu->stats_fd = fd;
+	}
+	if (pread(vcpu->stats_fd, &value, sizeof(value), vcpu->waiting_at) != sizeof(value))
+		return -EIO;
+	return value != 0;
 }
 
 static int kvm_vcpu_boot(struct guest_cpu *gcp, const struct engine_boot *boot)
@@ -209,6 +262,14 @@ static const struct engine_ops kvm_ops = {
 	.vcpu_boot = kvm_vcpu_boot,
 	.vcpu_regs_get = kvm_arch_vcpu_regs_get,
 	.vcpu_regs_set = kvm_arch_vcpu_regs_set,
+	.vcpu_state_get = kvm_arch_state_get,
+	.vcpu_state_set = kvm_arch_state_set,
+	.vcpu_register_get = kvm_arch_register_get,
+	.vcpu_register_set = kvm_arch_register_set,
+	.vcpu_translate = kvm_arch_translate,
+	.vcpu_waiting = kvm_vcpu_waiting,
+	.vcpu_answer_set = kvm_arch_answer_set,
+	.traps_set = kvm_arch_traps_set,
 	.vcpu_run = kvm_vcpu_run,
 	.vcpu_notes = kvm_vcpu_notes,
 	.vcpu_kick = kvm_vcpu_kick,

@@ -8,6 +8,7 @@
 
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sys/types.h>
 #include "engine/engine.h"
 
 struct kvm {
@@ -28,7 +29,10 @@ struct kvm_cpu {
 	struct kvm_run *run;
 	pthread_t thread; /* valid while vcpu_run runs */
 	_Atomic bool running;
-	char why[96]; /* what vcpu_run returned in *ret_why */
+	struct kvm_cpuid2 *cpuid; /* x86-64: its table; kept while it may change */
+	int stats_fd;		  /* its statistics, -1: not open */
+	off_t waiting_at;	  /* where they say that it waits */
+	char why[96];		  /* what vcpu_run returned in *ret_why */
 };
 
 static inline struct kvm *kvm_of(struct engine *e)
@@ -44,6 +48,11 @@ static inline struct kvm_cpu *kvm_cpu_of(struct guest_cpu *gcp)
 /* ioctl that returns its result or -errno. */
 int kvm_ioctl(int fd, unsigned long request, void *arg);
 
+int kvm_cap_enable(struct kvm *kvm, uint32_t cap, uint64_t value);
+
+/* x86-64: accesses to registers that KVM does not know, or with values that it does not take. */
+#define KVM_EXITS_UNKNOWN_MSR (KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL)
+
 /* Per architecture. */
 int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why);
 int kvm_arch_irqchip_set(struct kvm *kvm, const struct engine_machine *machine);
@@ -56,6 +65,15 @@ int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus);
 int kvm_arch_vcpu_boot(struct kvm_cpu *vcpu, const struct engine_boot *boot);
 int kvm_arch_vcpu_regs_get(struct guest_cpu *gcp, struct engine_regs *ret_regs);
 int kvm_arch_vcpu_regs_set(struct guest_cpu *gcp, const struct engine_regs *regs);
+int kvm_arch_state_get(struct guest_cpu *gcp, enum engine_state kind, void *ret_state,
+		       size_t *ret_size);
+int kvm_arch_state_set(struct guest_cpu *gcp, enum engine_state kind, const void *state);
+int kvm_arch_register_get(struct guest_cpu *gcp, uint32_t index, uint64_t *ret_value);
+int kvm_arch_register_set(struct guest_cpu *gcp, uint32_t index, uint64_t value);
+int kvm_arch_translate(struct guest_cpu *gcp, uint64_t gva, uint64_t *ret_gpa);
+int kvm_arch_answer_set(struct guest_cpu *gcp, uint32_t leaf, const uint32_t answer[4]);
+int kvm_arch_traps_set(struct engine *e, const struct engine_trap *traps, unsigned num,
+		       bool unknown, const char **ret_why);
 enum kvm_arch_exception { KVM_ARCH_UNDEFINED_INSTRUCTION, KVM_ARCH_BUS_ERROR };
 int kvm_arch_options_set(struct kvm *kvm, const char **ret_why);
 /* An exit that only this architecture has. False: it is not known. */

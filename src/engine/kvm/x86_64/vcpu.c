@@ -124,7 +124,7 @@ int kvm_arch_extint(struct kvm_cpu *vcpu, const struct engine_host *host)
 	return rc;
 }
 
-static int kvm_cap_enable(struct kvm *kvm, uint32_t cap, uint64_t value)
+int kvm_cap_enable(struct kvm *kvm, uint32_t cap, uint64_t value)
 {
 	struct kvm_enable_cap enable = { .cap = cap, .args = { value } };
 
@@ -145,8 +145,7 @@ int kvm_arch_options_set(struct kvm *kvm, const char **ret_why)
 	if (o->halt_in_guest)
 		rc = kvm_cap_enable(kvm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT);
 	if (!rc && o->register_exits)
-		rc = kvm_cap_enable(kvm, KVM_CAP_X86_USER_SPACE_MSR,
-				    KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL);
+		rc = kvm_cap_enable(kvm, KVM_CAP_X86_USER_SPACE_MSR, KVM_EXITS_UNKNOWN_MSR);
 	if (rc)
 		*ret_why = "this KVM does not take what the configuration asks for";
 	return rc;
@@ -163,6 +162,15 @@ static int kvm_counter_set(struct kvm_cpu *vcpu)
 						: 0;
 }
 
+/* A register that vdevs have asked for, but leave to KVM, is KVM's own. True: there is none. */
+static bool register_own(struct kvm_cpu *vcpu, bool write, uint64_t *value)
+{
+	const struct kvm_run *run = vcpu->run;
+
+	return write ? kvm_arch_register_set(&vcpu->cpu, run->msr.index, *value) != 0
+		     : kvm_arch_register_get(&vcpu->cpu, run->msr.index, value) != 0;
+}
+
 bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host)
 {
 	struct kvm_run *run = vcpu->run;
@@ -170,10 +178,17 @@ bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host)
 
 	if (run->exit_reason != KVM_EXIT_X86_RDMSR && run->exit_reason != KVM_EXIT_X86_WRMSR)
 		return false;
-	run->msr.error = host->unsupported_register(host->ctx, &vcpu->cpu,
-						    run->exit_reason == KVM_EXIT_X86_WRMSR,
-						    run->msr.index, &value);
-	if (run->exit_reason == KVM_EXIT_X86_RDMSR)
+	bool write = run->exit_reason == KVM_EXIT_X86_WRMSR;
+	enum engine_trap_result result =
+		host->register_trap(host->ctx, &vcpu->cpu, write, run->msr.index, &value);
+	bool fault = result == ENGINE_TRAP_FAULT;
+
+	if (result == ENGINE_TRAP_PASS &&
+	    (run->msr.reason != KVM_MSR_EXIT_REASON_FILTER || register_own(vcpu, write, &value)))
+		fault = host->unsupported_register(host->ctx, &vcpu->cpu, write, run->msr.index,
+						   &value);
+	run->msr.error = fault;
+	if (!write)
 		run->msr.data = value;
 	return true;
 }
@@ -215,8 +230,8 @@ int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus)
 
 	if (!cpuid)
 		return -ENOMEM;
+	vcpu->cpuid = cpuid;
 	rc = kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
-	free(cpuid);
 	if (!rc)
 		rc = kvm_set_msrs(vcpu);
 	if (!rc)

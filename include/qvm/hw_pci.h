@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Class codes of PCI functions, for vio_description.pci_class: class << 16 | subclass << 8 |
+ * interface. The numbers are those of the PCI Code and ID Assignment Specification.
+ */
+#ifndef QVM_HW_PCI_H
+#define QVM_HW_PCI_H
+
+#define PCI_CLASS_STORAGE	0x010000u
+#define PCI_CLASS_NETWORK	0x020000u
+#define PCI_CLASS_DISPLAY	0x030000u
+#define PCI_CLASS_MULTIMEDIA	0x040000u
+#define PCI_CLASS_MEMORY	0x050000u
+#define PCI_CLASS_BRIDGE	0x060000u
+#define PCI_CLASS_COMMUNICATION 0x070000u
+#define PCI_CLASS_SYSTEM	0x080000u
+#define PCI_CLASS_INPUT		0x090000u
+#define PCI_CLASS_SERIAL	0x0c0000u
+#define PCI_CLASS_ENCRYPTION	0x100000u
+#define PCI_CLASS_UNKNOWN	0xff0000u
+
+/* The other subclass of each class above. */
+#define PCI_SUBCLASS_STORAGE_OTHER	 0x008000u
+#define PCI_SUBCLASS_NETWORK_OTHER	 0x008000u
+#define PCI_SUBCLASS_DISPLAY_OTHER	 0x008000u
+#define PCI_SUBCLASS_MULTIMEDIA_OTHER	 0x008000u
+#define PCI_SUBCLASS_MEMORY_OTHER	 0x008000u
+#define PCI_SUBCLASS_BRIDGE_OTHER	 0x008000u
+#define PCI_SUBCLASS_COMMUNICATION_OTHER 0x008000u
+#define PCI_SUBCLASS_SYSTEM_OTHER	 0x008000u
+#define PCI_SUBCLASS_INPUT_OTHER	 0x008000u
+#define PCI_SUBCLASS_SERIAL_OTHER	 0x008000u
+#define PCI_SUBCLASS_ENCRYPTION_OTHER	 0x008000u
+
+#endif

@@ -1,0 +1,849 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gasp.h: regions of the guest's address space that come and go, free places, walks, mappings.
+ *
+ * Each region stands on the bus, whatever it is: that is how overlaps are found and its place is
+ * kept. What is passed is a memory slot of the engine as well; an access to it that still gets here
+ * (the bench has no memory of its own; a slot was being changed) is a copy.
+ */
+#include "vdev/gasp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vdev/host.h"
+
+enum { PAGE = 4096, FIND_MEM_MIN = 0x100000, FIND_IO_MIN = 0x1000, IO_END = 0x10000 };
+
+#define PASS_ANY  ((gasp_region_flags_t)GRF_PASS_ANY)
+#define TRAP_ANY  ((gasp_region_flags_t)(GRF_VIRT_RD | GRF_VIRT_WR))
+#define KEEPS_ANY ((gasp_region_flags_t)(GRF_PASS_ANY | GRF_VIRT_ANY | GRF_NOPERMS))
+
+struct gasp_entry {
+	struct bus_retired retired; /* first: the bus frees it */
+	struct gasp_entry *next;
+	struct gasp *gasp;
+	struct gasp_region region;
+	enum engine_space space;
+	unsigned slot; /* of a passed region */
+	bool gone;     /* under copy_lock: the host memory may not be there any more */
+};
+
+struct gasp {
+	struct vdev_host *host;
+	struct gasp_lock {
+		pthread_mutex_t mutex; /* recursive */
+		_Atomic(pthread_t) owner;
+		unsigned depth;
+	} locks[ENGINE_NUM_SPACES];
+	pthread_mutex_t copy_lock;
+	struct gasp_entry *entries;
+	unsigned num;
+	bool slots[REGIONS_MAX];
+	struct gasp_reserved reserved[REGIONS_MAX];
+	unsigned num_reserved;
+};
+
+int gasp_create(struct vdev_host *host, struct gasp **ret_gasp)
+{
+	struct gasp *g = calloc(1, sizeof(*g));
+	pthread_mutexattr_t attr;
+
+	if (!g)
+		return -ENOMEM;
+	g->host = host;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	for (unsigned i = 0; i < ENGINE_NUM_SPACES; i++)
+		pthread_mutex_init(&g->locks[i].mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+	pthread_mutex_init(&g->copy_lock, NULL);
+	*ret_gasp = g;
+	return 0;
+}
+
+void gasp_free(struct gasp *g)
+{
+	while (g->entries) {
+		struct gasp_entry *e = g->entries;
+
+		g->entries = e->next;
+		free(e);
+	}
+	for (unsigned i = 0; i < ENGINE_NUM_SPACES; i++)
+		pthread_mutex_destroy(&g->locks[i].mutex);
+	pthread_mutex_destroy(&g->copy_lock);
+	free(g);
+}
+
+static struct gasp *gasp_current(void)
+{
+	struct vdev_host *host = vdev_host_current();
+
+	return host ? host->gasp : NULL;
+}
+
+static struct gasp_lock *lock_of(uint16_t type)
+{
+	enum engine_space space;
+	struct gasp *g = gasp_current();
+
+	return g && !vdev_space(type, &space) ? &g->locks[space] : NULL;
+}
+
+int gasp_lock(uint16_t type)
+{
+	struct gasp_lock *l = lock_of(type);
+
+	if (!l)
+		return EINVAL;
+	pthread_mutex_lock(&l->mutex);
+	l->depth++;
+	atomic_store(&l->owner, pthread_self());
+	return EOK;
+}
+
+static bool lock_is_mine(struct gasp_lock *l)
+{
+	return pthread_equal(atomic_load(&l->owner), pthread_self());
+}
+
+int gasp_unlock(uint16_t type)
+{
+	struct gasp_lock *l = lock_of(type);
+
+	if (!l)
+		return EINVAL;
+	if (!lock_is_mine(l))
+		return EPERM;
+	if (!--l->depth)
+		atomic_store(&l->owner, (pthread_t)0);
+	pthread_mutex_unlock(&l->mutex);
+	return EOK;
+}
+
+static struct vdev_instance *owner_of(const struct gasp_entry *e)
+{
+	return e->region.vdev ? vdev_instance_of(e->region.vdev) : NULL;
+}
+
+/* False: that memory is gone. */
+static bool passed_copy(struct gasp_entry *e, const struct bus_access *acc)
+{
+	uint8_t *host = (uint8_t *)(uintptr_t)e->region.host_location + acc->offset;
+
+	pthread_mutex_lock(&e->gasp->copy_lock);
+	bool there = !e->gone;
+
+	if (there)
+		memcpy(acc->write ? host : acc->data, acc->write ? acc->data : host, acc->len);
+	pthread_mutex_unlock(&e->gasp->copy_lock);
+	return there;
+}
+
+static enum bus_result region_access(void *opaque, unsigned cookie, struct bus_access *acc)
+{
+	struct gasp_entry *e = opaque;
+	gasp_region_flags_t pass = acc->write ? GRF_PASS_WR : GRF_PASS_RD;
+	gasp_region_flags_t trap = acc->write ? GRF_VIRT_WR : GRF_VIRT_RD;
+
+	if (e->region.grf_flags & trap)
+		return vdev_access(owner_of(e), cookie, acc);
+	if ((e->region.grf_flags & pass) && passed_copy(e, acc))
+		return BUS_OK;
+	return BUS_NOT_FOUND;
+}
+
+static struct bus_region bus_region_of(struct gasp_entry *e)
+{
+	const struct vdev_instance *vi = owner_of(e);
+
+	return (struct bus_region){
+		.space = e->space,
+		.start = e->region.guest.location,
+		.len = e->region.guest.length,
+		/* A copy of passed memory may have any width. */
+		.acc_sizes =
+			vi && !(e->region.grf_flags & PASS_ANY) ? vi->vdev.v_factory->acc_sizes : 0,
+		.cookie = e->region.cookie,
+		.handler = region_access,
+		.opaque = e,
+		.owner = vi ? vi->label : "memory that a vdev passed",
+	};
+}
+
+static int region_check(const struct gasp_region *r, enum engine_space *ret_space)
+{
+	const struct qvm_state_block *b = &r->guest;
+	gasp_region_flags_t flags = r->grf_flags;
+
+	if (vdev_space(b->qst_type, ret_space) || !b->length ||
+	    b->location + (b->length - 1) < b->location)
+		return EINVAL;
+	if (*ret_space == ENGINE_IO && !range_inside(b->location, b->length, 0, IO_END))
+		return EINVAL;
+	if (!(flags & KEEPS_ANY))
+		return flags ? EINVAL : EOK;
+	if ((flags & TRAP_ANY) && !r->vdev)
+		return EINVAL;
+	if (!(flags & PASS_ANY))
+		return EOK;
+	if (*ret_space == ENGINE_IO)
+		return ENOTSUP;
+	if (!(flags & GRF_PASS_RD) || ((flags & GRF_PASS_RD) && (flags & GRF_VIRT_RD)) ||
+	    ((flags & GRF_PASS_WR) && (flags & GRF_VIRT_WR)))
+		return EINVAL;
+	return (b->location | b->length | r->host_location) % PAGE || !r->host_location ? EINVAL
+											: EOK;
+}
+
+/* RAM, ROM and what is fixed; vdevs' places and other regions are on the bus. */
+static bool place_is_taken(const struct gasp *g, enum engine_space space,
+			   const struct qvm_state_block *b)
+{
+	const struct plan *plan = g->host->plan;
+
+	for (unsigned i = 0; i < plan->num_regions; i++) {
+		const struct plan_region *r = &plan->regions[i];
+
+		if (r->kind != PLAN_VDEV && (r->space == PLAN_IO) == (space == ENGINE_IO) &&
+		    range_overlaps(r->start, r->len, b->location, b->length))
+			return true;
+	}
+	return false;
+}
+
+static struct gasp_entry **entry_at(struct gasp *g, enum engine_space space, uint64_t start,
+				    uint64_t len)
+{
+	struct gasp_entry **p = &g->entries;
+
+	while (*p && ((*p)->space != space || (*p)->region.guest.location != start ||
+		      (*p)->region.guest.length != len))
+		p = &(*p)->next;
+	return p;
+}
+
+static struct gasp_entry *entry_make(struct gasp *g, const struct gasp_region *r,
+				     enum engine_space space)
+{
+	struct gasp_entry *e = calloc(1, sizeof(*e));
+
+	if (e) {
+		e->gasp = g;
+		e->region = *r;
+		e->space = space;
+	}
+	return e;
+}
+
+/* The engine's memory at the entry's place, or none. */
+static int slot_set(struct gasp_entry *e, bool on)
+{
+	struct engine *engine = e->gasp->host->engine;
+	const struct gasp_region *r = &e->region;
+
+	return -engine->ops->memory_set(
+		engine, MEMORY_MAX_REGIONS + e->slot, r->guest.location, on ? r->guest.length : 0,
+		(void *)(uintptr_t)r->host_location, !(r->grf_flags & GRF_PASS_WR));
+}
+
+static int slot_make(struct gasp_entry *e)
+{
+	struct gasp *g = e->gasp;
+
+	if (!(e->region.grf_flags & PASS_ANY))
+		return EOK;
+	while (e->slot < REGIONS_MAX && g->slots[e->slot])
+		e->slot++;
+	if (e->slot == REGIONS_MAX)
+		return ENOSPC;
+	int err = slot_set(e, true);
+
+	if (!err)
+		g->slots[e->slot] = true;
+	return err;
+}
+
+/* No vCPU uses the memory any more when this returns, nor does a copy. */
+static void slot_drop(struct gasp_entry *e)
+{
+	struct gasp *g = e->gasp;
+
+	if (!(e->region.grf_flags & PASS_ANY))
+		return;
+	(void)slot_set(e, false);
+	g->slots[e->slot] = false;
+	pthread_mutex_lock(&g->copy_lock);
+	e->gone = true;
+	pthread_mutex_unlock(&g->copy_lock);
+}
+
+static int entry_attach(struct gasp_entry *e)
+{
+	struct bus *bus = e->gasp->host->bus;
+	const struct bus_region r = bus_region_of(e);
+	int err = -bus_region_replace(bus, NULL, &r, NULL);
+
+	if (err)
+		return err;
+	err = slot_make(e);
+	if (err)
+		(void)!bus_region_replace(bus, &r, NULL, NULL);
+	return err;
+}
+
+static void entry_remove(struct gasp *g, struct gasp_entry **p)
+{
+	struct gasp_entry *e = *p;
+	const struct bus_region r = bus_region_of(e);
+
+	slot_drop(e);
+	(void)!bus_region_replace(g->host->bus, &r, NULL, NULL);
+	*p = e->next;
+	g->num--;
+	bus_retire(g->host->bus, &e->retired);
+}
+
+/* The same memory of the engine with both. */
+static bool same_slot(const struct gasp_region *a, const struct gasp_region *b)
+{
+	const gasp_region_flags_t counts = GRF_PASS_ANY;
+
+	return (a->grf_flags & counts) == (b->grf_flags & counts) &&
+	       (!(a->grf_flags & counts) || a->host_location == b->host_location);
+}
+
+/* Of a region that is there: other flags, another owner, another cookie or other memory. */
+static int entry_change(struct gasp *g, struct gasp_entry **p, struct gasp_entry *with)
+{
+	struct gasp_entry *old = *p;
+	const struct bus_region a = bus_region_of(old), b = bus_region_of(with);
+	bool keep = same_slot(&old->region, &with->region);
+
+	if (keep)
+		with->slot = old->slot;
+	else
+		slot_drop(old);
+	int err = -bus_region_replace(g->host->bus, &a, &b, NULL);
+
+	if (!err && !keep)
+		err = slot_make(with);
+	if (err) {
+		/* What was there comes back, as far as it can. */
+		if (!keep) {
+			(void)!bus_region_replace(g->host->bus, &b, &a, NULL);
+			old->slot = 0;
+			old->gone = slot_make(old) != EOK;
+		}
+		free(with);
+		return err;
+	}
+	with->next = old->next;
+	*p = with;
+	bus_retire(g->host->bus, &old->retired);
+	return EOK;
+}
+
+static int region_set(struct gasp *g, const struct gasp_region *r)
+{
+	enum engine_space space;
+	int err = region_check(r, &space);
+
+	if (err)
+		return err;
+	struct gasp_entry **p = entry_at(g, space, r->guest.location, r->guest.length);
+
+	if (!r->grf_flags && !*p)
+		return ENOENT;
+	if (!r->grf_flags) {
+		entry_remove(g, p);
+		return EOK;
+	}
+	if (!*p && g->num == REGIONS_MAX)
+		return ENOSPC;
+	struct gasp_entry *e = entry_make(g, r, space);
+
+	if (!e)
+		return ENOMEM;
+	if (*p)
+		return entry_change(g, p, e);
+	if (place_is_taken(g, space, &r->guest))
+		err = EEXIST;
+	else
+		err = entry_attach(e);
+	if (err) {
+		free(e);
+		return err;
+	}
+	e->next = g->entries;
+	g->entries = e;
+	g->num++;
+	return EOK;
+}
+
+/* Before there is a bus: a part of the plan. */
+static int region_plan_later(struct gasp *g, const struct gasp_region *r)
+{
+	enum engine_space space;
+	int err = region_check(r, &space);
+
+	if (err || !r->grf_flags)
+		return err ? err : ENOENT;
+	if (!r->vdev)
+		return EINVAL;
+	if (g->num == REGIONS_MAX)
+		return ENOSPC;
+	struct gasp_entry *e = entry_make(g, r, space);
+
+	if (!e)
+		return ENOMEM;
+	e->next = g->entries;
+	g->entries = e;
+	g->num++;
+	return EOK;
+}
+
+static unsigned regions_set(unsigned num, const struct gasp_region *rgn, bool locked)
+{
+	struct gasp *g = gasp_current();
+	int err = g ? EOK : EINVAL;
+	unsigned i = 0;
+
+	for (; i < num && !err; i++) {
+		uint16_t type = (uint16_t)rgn[i].guest.qst_type;
+		struct gasp_lock *l = lock_of(type);
+
+		if (!g->host->bus)
+			err = region_plan_later(g, &rgn[i]);
+		else if (!l)
+			err = EINVAL;
+		else if (locked && !lock_is_mine(l))
+			err = EPERM;
+		if (err || !g->host->bus)
+			continue;
+		(void)gasp_lock(type);
+		err = region_set(g, &rgn[i]);
+		(void)gasp_unlock(type);
+	}
+	if (!err)
+		return i;
+	errno = err;
+	return i ? i - 1 : 0;
+}
+
+unsigned gasp_region_set(unsigned num_regions, const struct gasp_region *rgn)
+{
+	const struct vdev_host *host = vdev_host_current();
+
+	if (!host || vdev_too_late(num_regions ? rgn->vdev : NULL, "gasp_region_set", false)) {
+		errno = EPERM;
+		return 0;
+	}
+	return regions_set(num_regions, rgn, false);
+}
+
+unsigned gasp_region_set_soft(unsigned num_regions, const struct gasp_region *rgn)
+{
+	return regions_set(num_regions, rgn, true);
+}
+
+int gasp_plan(struct gasp *g, const struct vdev_instance *vi,
+	      int (*plan)(const struct vdev_instance *vi, const struct qvm_state_block *where))
+{
+	int rc = 0;
+
+	for (const struct gasp_entry *e = g->entries; e && !rc; e = e->next)
+		if (owner_of(e) == vi)
+			rc = plan(vi, &e->region.guest);
+	return rc;
+}
+
+int gasp_attach(struct gasp *g)
+{
+	int err = EOK;
+
+	for (struct gasp_entry *e = g->entries; e && !err; e = e->next)
+		err = entry_attach(e);
+	return -err;
+}
+
+static void info_of(struct gasp_region *ret, uint64_t start, uint64_t len, qvm_state_types_t type)
+{
+	*ret = (struct gasp_region){
+		.grf_flags = GRF_ACTIVE,
+		.guest = { .location = start, .length = len, .qst_type = type },
+	};
+}
+
+static bool info_of_memory(const struct vdev_host *host, const struct qvm_state_block *b,
+			   struct gasp_region *ret)
+{
+	for (unsigned i = 0; i < host->mem->num_regions; i++) {
+		const struct memory_region *m = &host->mem->regions[i];
+
+		if (!range_inside(b->location, b->length, m->gpa, m->len))
+			continue;
+		info_of(ret, m->gpa, m->len, QST_MEMORY);
+		ret->grf_flags |= GRF_MEMORY | GRF_PASS_RD | GRF_PASS_EX;
+		ret->grf_flags |= m->rom ? 0u : (unsigned)GRF_PASS_WR;
+		ret->host_location = (uintptr_t)host->mem->base + m->gpa;
+		return true;
+	}
+	return false;
+}
+
+static bool info_of_block(struct vdev_instance *vi, const struct qvm_state_block *has,
+			  unsigned cookie, const struct qvm_state_block *b, struct gasp_region *ret)
+{
+	if (has->qst_type != b->qst_type || has->location == QSL_NO_LOCATION ||
+	    !range_inside(b->location, b->length, has->location, has->length))
+		return false;
+	info_of(ret, has->location, has->length, has->qst_type);
+	ret->vdev = &vi->vdev;
+	ret->cookie = cookie;
+	ret->grf_flags |= vi->vdev.v_factory->vread ? (unsigned)GRF_VIRT_RD : 0u;
+	ret->grf_flags |= vi->vdev.v_factory->vwrite ? (unsigned)GRF_VIRT_WR : 0u;
+	return true;
+}
+
+static bool info_of_vdev(struct vdev_host *host, const struct qvm_state_block *b,
+			 struct gasp_region *ret)
+{
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		if (info_of_block(vi, &vi->vdev.v_block, 0, b, ret))
+			return true;
+		for (const struct vdev_region *r = vi->regions; r; r = r->next)
+			if (info_of_block(vi, &r->where, r->cookie, b, ret))
+				return true;
+	}
+	return false;
+}
+
+static bool info_of_entry(const struct gasp *g, enum engine_space space,
+			  const struct qvm_state_block *b, struct gasp_region *ret)
+{
+	for (const struct gasp_entry *e = g->entries; e; e = e->next) {
+		const struct qvm_state_block *has = &e->region.guest;
+
+		if (e->space != space ||
+		    !range_inside(b->location, b->length, has->location, has->length))
+			continue;
+		*ret = e->region;
+		ret->grf_flags |= GRF_ACTIVE;
+		return true;
+	}
+	return false;
+}
+
+int gasp_region_info(const struct qvm_state_block *blk, struct gasp_region *rgn)
+{
+	struct gasp *g = gasp_current();
+	struct qvm_state_block b = *blk;
+	enum engine_space space;
+
+	b.qst_type = b.qst_type == QST_PCI_IO ? QST_MEMORY : b.qst_type;
+	if (!g || !b.length || vdev_space(b.qst_type, &space))
+		return EINVAL;
+	(void)gasp_lock((uint16_t)b.qst_type);
+	bool found = (space == ENGINE_MEM && info_of_memory(g->host, &b, rgn)) ||
+		     info_of_entry(g, space, &b, rgn) || info_of_vdev(g->host, &b, rgn);
+
+	(void)gasp_unlock((uint16_t)b.qst_type);
+	return found ? EOK : ENOENT;
+}
+
+/* The end of something that shares bytes with [start, start + size); 0: nothing does. */
+static uint64_t taken_end(const struct gasp *g, enum engine_space space, uint64_t start,
+			  uint64_t size)
+{
+	const struct plan *plan = g->host->plan;
+
+	for (unsigned i = 0; i < plan->num_regions; i++) {
+		const struct plan_region *r = &plan->regions[i];
+
+		if ((r->space == PLAN_IO) == (space == ENGINE_IO) &&
+		    range_overlaps(r->start, r->len, start, size))
+			return r->start + r->len;
+	}
+	for (const struct gasp_entry *e = g->entries; e; e = e->next) {
+		const struct qvm_state_block *b = &e->region.guest;
+
+		if (e->space == space && range_overlaps(b->location, b->length, start, size))
+			return b->location + b->length;
+	}
+	return 0;
+}
+
+uint64_t gasp_find_free_range(unsigned qst, uint64_t size, uint64_t align, uint64_t min_addr,
+			      uint64_t max_addr)
+{
+	struct gasp *g = gasp_current();
+	enum engine_space space;
+
+	if (!g || vdev_space(qst, &space) || !size || (align & (align - 1)))
+		return QSL_NO_LOCATION;
+	if (!align)
+		align = 1;
+	if (space == ENGINE_IO)
+		max_addr = MIN(max_addr, (uint64_t)IO_END - 1);
+	for (uint64_t at = align_up(min_addr, align);
+	     at >= min_addr && at <= max_addr && size - 1 <= max_addr - at;) {
+		uint64_t end = taken_end(g, space, at, size);
+
+		if (!end)
+			return at;
+		if (align_up(end, align) <= at)
+			break;
+		at = align_up(end, align);
+	}
+	return QSL_NO_LOCATION;
+}
+
+uint64_t gasp_find_free(unsigned qst, uint64_t size, uint64_t align)
+{
+	return gasp_find_free_range(qst, size, align,
+				    qst == QST_X86_IO ? FIND_IO_MIN : FIND_MEM_MIN,
+				    MEMORY_MAX_END - 1);
+}
+
+const struct gasp_reserved *gasp_reserved(const struct gasp *g, unsigned *ret_num)
+{
+	*ret_num = g->num_reserved;
+	return g->reserved;
+}
+
+static bool ram_is_reserved(const struct gasp *g, uint64_t start, uint64_t size, uint64_t *ret_end)
+{
+	for (unsigned i = 0; i < g->num_reserved; i++) {
+		const struct gasp_reserved *r = &g->reserved[i];
+
+		if (!range_overlaps(r->start, r->len, start, size))
+			continue;
+		*ret_end = r->start + r->len;
+		return true;
+	}
+	return false;
+}
+
+int gram_reserve(uint64_t start, uint64_t size)
+{
+	struct gasp *g = gasp_current();
+	const struct memory *mem = g ? g->host->mem : NULL;
+	bool inside = false;
+	uint64_t end;
+
+	if (!g || !size || vdev_too_late(NULL, "gram_reserve", g->host->loading))
+		return EINVAL;
+	for (unsigned i = 0; i < mem->num_regions; i++)
+		inside |= range_inside(start, size, mem->regions[i].gpa, mem->regions[i].len);
+	if (!inside)
+		return EINVAL;
+	if (ram_is_reserved(g, start, size, &end))
+		return EEXIST;
+	if (g->num_reserved == REGIONS_MAX)
+		return ENOSPC;
+	g->reserved[g->num_reserved++] = (struct gasp_reserved){ start, size };
+	return EOK;
+}
+
+/* In one piece of memory, between lo and hi (inclusive); the highest place is found from below. */
+static uint64_t find_in_piece(const struct gasp *g, uint64_t lo, uint64_t hi, uint64_t size,
+			      uint64_t align, bool highest)
+{
+	uint64_t found = QSL_NO_LOCATION, end;
+
+	for (uint64_t at = align_up(lo, align); at >= lo && at <= hi && size - 1 <= hi - at;) {
+		if (ram_is_reserved(g, at, size, &end)) {
+			at = align_up(end, align);
+			continue;
+		}
+		if (!highest)
+			return at;
+		found = at;
+		/* Up to the next thing that is reserved, or to the end. */
+		uint64_t top = hi - (size - 1);
+
+		for (unsigned i = 0; i < g->num_reserved; i++)
+			if (g->reserved[i].start > at && g->reserved[i].start - size < top)
+				top = g->reserved[i].start - size;
+		found = MAX(at, top / align * align);
+		at = found + align;
+	}
+	return found;
+}
+
+uint64_t gram_find_free_range(uint64_t size, uint64_t align, uint64_t min_addr, uint64_t max_addr,
+			      gram_hint_flags_t flags)
+{
+	const struct gasp *g = gasp_current();
+	uint64_t found = QSL_NO_LOCATION;
+
+	if (!g || !size || (align & (align - 1)))
+		return QSL_NO_LOCATION;
+	for (unsigned i = 0; i < g->host->mem->num_regions; i++) {
+		const struct memory_region *m = &g->host->mem->regions[i];
+		uint64_t lo = MAX(m->gpa, min_addr), hi = MIN(m->gpa + m->len - 1, max_addr);
+
+		if (m->rom != ((flags & GRAM_HINT_ROM) != 0) || lo > hi)
+			continue;
+		uint64_t at =
+			find_in_piece(g, lo, hi, size, align ? align : 1, flags & GRAM_HINT_HIGH);
+
+		if (at == QSL_NO_LOCATION)
+			continue;
+		found = at;
+		if (!(flags & GRAM_HINT_HIGH))
+			break;
+	}
+	if (found != QSL_NO_LOCATION && gram_reserve(found, size) != EOK)
+		return QSL_NO_LOCATION;
+	return found;
+}
+
+uint64_t gram_find_free(uint64_t size, uint64_t align, gram_hint_flags_t flags)
+{
+	/* A PC's first megabyte is the firmware's. */
+	return gram_find_free_range(size, align, FIND_MEM_MIN, UINT64_MAX, flags);
+}
+
+int gasp_walk_init(gasp_walk_state_t *walk, uint64_t guest_loc, uint64_t length,
+		   gasp_walk_flags_t flags)
+{
+	if (length && guest_loc + (length - 1) < guest_loc)
+		return EINVAL;
+	*walk = (gasp_walk_state_t){ .gw_guest_loc = guest_loc,
+				     .gw_max_length = length,
+				     .gwf_flags = flags };
+	return EOK;
+}
+
+/* gw_guest_loc + gw_length is where the walk goes on, gw_max_length what remains of it. */
+int gasp_walk_next(gasp_walk_state_t *walk)
+{
+	const struct gasp *g = gasp_current();
+	uint64_t at = walk->gw_guest_loc + walk->gw_length, left = walk->gw_max_length;
+
+	for (unsigned i = 0; g && left && i < g->host->mem->num_regions; i++) {
+		const struct memory_region *m = &g->host->mem->regions[i];
+
+		if (!range_overlaps(m->gpa, m->len, at, left))
+			continue;
+		uint64_t start = MAX(m->gpa, at), end = MIN(m->gpa + m->len, at + left);
+
+		walk->gw_max_length = left - (end - at);
+		walk->gw_guest_loc = start;
+		walk->gw_length = end - start;
+		walk->gw_host_loc =
+			walk->gwf_flags & GWF_HOST ? (uintptr_t)g->host->mem->base + start : 0;
+		return EOK;
+	}
+	return ENOENT;
+}
+
+unsigned gasp_walk_count(const gasp_walk_state_t *walk)
+{
+	gasp_walk_state_t rest = *walk;
+	unsigned n = 0;
+
+	while (gasp_walk_next(&rest) == EOK)
+		n++;
+	return n;
+}
+
+static void *map_ram(uint64_t gpa, size_t len, unsigned flags)
+{
+	const struct gasp *g = gasp_current();
+	bool write = (flags & GMF_WRITE) && !(flags & GMF_MAP_ANY);
+	void *p = g ? memory_translate(g->host->mem, gpa, len, write) : NULL;
+
+	if (!p)
+		errno = EFAULT;
+	return p;
+}
+
+void *gasp_map_vdma(vdev_t *vdp, uint64_t gpa, size_t len, unsigned flags)
+{
+	(void)vdp;
+	return map_ram(gpa, len, flags);
+}
+
+void *gasp_map_sys(uint64_t gpa, size_t len, unsigned flags)
+{
+	return map_ram(gpa, len, flags);
+}
+
+/* proc(5): bit 63 of an entry: the page is there; bits 0 to 54: its number. */
+static int page_number(int fd, const uint8_t *p, uint64_t *ret_number)
+{
+	uint64_t entry;
+	off_t at = (off_t)((uintptr_t)p / PAGE * sizeof(entry));
+
+	if (pread(fd, &entry, sizeof(entry), at) != sizeof(entry))
+		return EPERM;
+	*ret_number = entry & ((UINT64_C(1) << 55) - 1);
+	return (entry >> 63) && *ret_number ? EOK : EPERM;
+}
+
+void *gasp_map_contig(vdev_t *vdp, uint64_t *ppaddr, size_t *plength, unsigned flags)
+{
+	uint8_t *p = *plength ? gasp_map_vdma(vdp, *ppaddr, 1, flags) : NULL;
+	uint64_t first, number;
+	size_t len = PAGE - *ppaddr % PAGE;
+
+	if (!p)
+		return NULL;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	(void)*(volatile uint8_t *)p; /* a page that nobody has used is not there yet */
+	int err = fd < 0 ? EPERM : page_number(fd, p, &first);
+
+	while (!err && len < *plength && gasp_map_vdma(vdp, *ppaddr, len + 1, flags)) {
+		(void)*(volatile uint8_t *)(p + len);
+		if (page_number(fd, p + len, &number) ||
+		    number != first + (*ppaddr % PAGE + len) / PAGE)
+			break;
+		len += PAGE;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (err) {
+		errno = err;
+		return NULL;
+	}
+	*plength = MIN(*plength, len);
+	*ppaddr = first * PAGE + *ppaddr % PAGE;
+	return p;
+}
+
+int gasp_unmap(void *va, size_t len, int flush)
+{
+	(void)va, (void)len, (void)flush;
+	return EOK;
+}
+
+int qvmx_map(vdev_t *vdp, uint64_t gpa, size_t len, unsigned flags, gasp_map_handle_t *ret_handle)
+{
+	void *p = gasp_map_vdma(vdp, gpa, len, flags);
+
+	if (!p)
+		return EFAULT;
+	*ret_handle = (gasp_map_handle_t){ { (uintptr_t)p, len, flags } };
+	return EOK;
+}
+
+void *gasp_get_vaddr(const gasp_map_handle_t *handle)
+{
+	return (void *)(uintptr_t)handle->reserved[0];
+}
+
+int gasp_unmap_handle(gasp_map_handle_t *handle, int flush)
+{
+	int err = gasp_unmap(gasp_get_vaddr(handle), (size_t)handle->reserved[1], flush);
+
+	*handle = (gasp_map_handle_t){ { 0 } };
+	return err;
+}

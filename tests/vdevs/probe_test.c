@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The documented API on the bench, called by vdev probe and by one written for 7.x. */
+#include <errno.h>
+#include <unistd.h>
+#include <qvm/gasp.h>
+#include <qvm/x/test.h>
+#include "../../vdevs/common/test_util.h"
+#include "probe.h"
+
+#define AT    0xfa000000u
+#define PROBE "ram 4m vdev probe loc 0xfa000000 "
+#define PASS  ((unsigned)GRF_PASS_RD | (unsigned)GRF_PASS_WR)
+
+static uint64_t reg(struct vdevtest *t, unsigned offset)
+{
+	return vdevtest_read(t, VDEVTEST_MEM, AT + offset, 8);
+}
+
+static uint64_t counter(struct vdevtest *t, enum counter which)
+{
+	return reg(t, 0x28 + 8 * (unsigned)which);
+}
+
+/* The error; the result is in register 0. */
+static int run(struct vdevtest *t, enum command command, uint64_t a, uint64_t b, uint64_t c)
+{
+	const uint64_t args[] = { a, b, c };
+
+	for (unsigned i = 0; i < 3; i++)
+		vdevtest_write(t, VDEVTEST_MEM, AT + 8 + 8 * i, 8, args[i]);
+	vdevtest_write(t, VDEVTEST_MEM, AT, 8, command);
+	return (int)reg(t, 0x20);
+}
+
+static bool reaches(struct vdevtest *t, enum counter which, uint64_t value)
+{
+	for (unsigned ms = 0; ms < 5000 && counter(t, which) != value; ms++)
+		usleep(1000);
+	return counter(t, which) == value;
+}
+
+static void registers_are_taken_over(void **state)
+{
+	struct vdevtest *t = test_start(PROBE "msr 0x8b msr 0x3a msr 0xc0010099 msr 0xc0010077");
+	uint64_t value = 0x1234567890abcdef;
+
+	(void)state;
+	assert_true(vdevtest_msr(t, true, 0x8b, &value));
+	value = 0;
+	assert_true(vdevtest_msr(t, false, 0x8b, &value));
+	assert_int_equal(value, 0x1234567890abcdef);
+	assert_int_equal(counter(t, PROBE_TRAPS), 2);
+	assert_false(vdevtest_msr(t, false, PROBE_MSR_FAULT, &value));
+	/* Left to the engine, which has what was written. */
+	assert_false(vdevtest_msr(t, false, PROBE_MSR_PASS, &value));
+	value = 5;
+	assert_true(vdevtest_msr(t, true, PROBE_MSR_PASS, &value));
+	assert_true(vdevtest_msr(t, false, PROBE_MSR_PASS, &value));
+	assert_int_equal(value, 5);
+	assert_true(vdevtest_msr(t, false, PROBE_MSR_REGISTERS, &value));
+	assert_int_equal(value, 0x5566778811223344);
+	assert_false(vdevtest_msr(t, false, 0x1234, &value)); /* nobody's */
+	vdevtest_end(t);
+	test_refused(PROBE "x2apic", "x2APIC (0x800 to 0x8ff) are KVM's");
+}
+
+static void leaves_are_answered(void **state)
+{
+	struct vdevtest *t = test_start(PROBE "cpuid 0x40000200");
+	uint32_t regs[4];
+
+	(void)state;
+	assert_true(vdevtest_cpuid(t, 0x40000200, regs));
+	assert_int_equal(regs[0], 0x40000200);
+	assert_int_equal(regs[1], 0x1111);
+	assert_int_equal(regs[2] | regs[3], 0);
+	assert_int_equal(counter(t, PROBE_LEAVES), 2); /* the first one passed it on */
+	assert_false(vdevtest_cpuid(t, 1, regs));
+	vdevtest_end(t);
+}
+
+static void memory_comes_and_goes(void **state)
+{
+	struct vdevtest *t = test_start(PROBE);
+	const uint64_t at = 0x10000000;
+
+	(void)state;
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, at, 4), 0xffffffff);
+	assert_int_equal(run(t, PROBE_SET, at, 0x2000, PASS), EOK);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, at, 4), 0xa5a5a5a5);
+	vdevtest_write(t, VDEVTEST_MEM, at + 0x1ff8, 8, 77);
+	assert_int_equal(run(t, PROBE_HOST, 0x1ff8, 0, 0), EOK);
+	assert_int_equal(reg(t, 0), 77);
+	assert_int_equal(run(t, PROBE_INFO, at + 0x1000, 8, 0), EOK);
+	assert_int_equal(reg(t, 0), PASS | GRF_ACTIVE);
+	assert_int_equal(reg(t, 8), at);
+	assert_int_equal(reg(t, 16), 0x2000);
+	/* Changed: read by itself, writes to the vdev. */
+	assert_int_equal(run(t, PROBE_SET, at, 0x2000, GRF_PASS_RD | GRF_VIRT_WR), EOK);
+	vdevtest_write(t, VDEVTEST_MEM, at + 8, 4, 99);
+	assert_int_equal(counter(t, PROBE_TRAPPED), 99);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, at + 8, 4), 0xa5a5a5a5);
+	/* Trapped altogether, then gone. */
+	assert_int_equal(run(t, PROBE_SET, at, 0x2000, GRF_VIRT_RD | GRF_VIRT_WR), EOK);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, at + 8, 4), 0x7008);
+	assert_int_equal(run(t, PROBE_SET, at, 0x2000, GRF_NONE), EOK);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, at, 4), 0xffffffff);
+	assert_int_equal(run(t, PROBE_SET, at, 0x2000, GRF_NONE), ENOENT);
+	/* Reserved: nothing is there, and nothing else may be. */
+	assert_int_equal(run(t, PROBE_SET, at, 0x1000, GRF_NOPERMS), EOK);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, at, 4), 0xffffffff);
+	assert_int_equal(run(t, PROBE_SET, at, 0x2000, PASS), EEXIST);
+	vdevtest_end(t);
+}
+
+static void regions_that_cannot_be(void **state)
+{
+	struct vdevtest *t = test_start(PROBE);
+
+	(void)state;
+	assert_int_equal(run(t, PROBE_SET_UNLOCKED, 0x10000000, 0x1000, PASS), EPERM);
+	assert_int_equal(run(t, PROBE_SET, 0x100000, 0x1000, PASS), EEXIST);   /* RAM */
+	assert_int_equal(run(t, PROBE_SET, 0xfee00000, 0x1000, PASS), EEXIST); /* local APIC */
+	assert_int_equal(run(t, PROBE_SET, 0xfa000000, 0x1000, PASS), EEXIST); /* the vdev itself */
+	assert_int_equal(run(t, PROBE_SET, 0x10000800, 0x1000, PASS), EINVAL);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x800, PASS), EINVAL);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x1000, GRF_PASS_WR), EINVAL);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0, PASS), EINVAL);
+	assert_int_equal(run(t, PROBE_SET, UINT64_MAX - 0xfff, 0x2000, PASS), EINVAL);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x1000, GRF_DMA_USES), EINVAL);
+	/* As many as there may be, and one more. */
+	for (unsigned i = 0; i < 256; i++)
+		assert_int_equal(run(t, PROBE_SET, 0x20000000 + 0x1000 * i, 0x1000, GRF_NOPERMS),
+				 EOK);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x1000, GRF_NOPERMS), ENOSPC);
+	assert_int_equal(run(t, PROBE_SET, 0x20000000, 0x1000, GRF_NONE), EOK);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x1000, PASS), EOK);
+	vdevtest_end(t);
+	test_refused(PROBE "region 0x1000", "overlaps ram");
+}
+
+static void places_are_found(void **state)
+{
+	struct vdevtest *t = test_start("ram 0,640k ram 1m,3m rom 8m,1m vdev probe loc 0xfa000000 "
+					"region mem:0x10000000");
+
+	(void)state;
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10000010, 4), 0x7010);
+	assert_int_equal(run(t, PROBE_FIND, QST_MEMORY, 0x100000, 0x100000), EOK);
+	assert_int_equal(reg(t, 0), 0x400000);
+	assert_int_equal(run(t, PROBE_FIND, QST_MEMORY, 0x800000, 0x100000), EOK);
+	assert_int_equal(reg(t, 0), 0x900000);
+	/* Behind what the vdev has, the PCI window and the fixed places. */
+	assert_int_equal(run(t, PROBE_FIND, QST_MEMORY, 0xe0000000, 0x1000), EOK);
+	assert_int_equal(reg(t, 0), 0xff000000);
+	assert_int_equal(run(t, PROBE_FIND, QST_X86_IO, 8, 8), EOK);
+	assert_int_equal(reg(t, 0), 0x1000);
+	assert_int_equal(run(t, PROBE_FIND, QST_MEMORY, 8, 3), EOK);
+	assert_int_equal(reg(t, 0), UINT64_MAX);
+	assert_int_equal(run(t, PROBE_INFO, 0x800000, 0x1000, 0), EOK);
+	assert_int_equal(reg(t, 0), GRF_ACTIVE | GRF_MEMORY | GRF_PASS_RD | GRF_PASS_EX);
+	assert_int_equal(run(t, PROBE_INFO, AT, 4, 0), EOK);
+	assert_int_equal(reg(t, 0), GRF_ACTIVE | GRF_VIRT_RD | GRF_VIRT_WR);
+	assert_int_equal(run(t, PROBE_INFO, 0x3ff000, 0x2000, 0), ENOENT);
+	assert_int_equal(run(t, PROBE_WALK, 0x1000, 0x1000000, 0), EOK);
+	assert_int_equal(reg(t, 0), 3);
+	assert_int_equal(reg(t, 24), 0x900000);
+	assert_int_equal(run(t, PROBE_WALK, UINT64_MAX, 2, 0), EINVAL);
+	*(uint64_t *)vdevtest_ram(t, 0x200000, 8) = 0x1122;
+	assert_int_equal(run(t, PROBE_HANDLE, 0x200000, 0, 0), EOK);
+	assert_int_equal(reg(t, 0), 0x1122);
+	assert_int_equal(run(t, PROBE_HANDLE, 0x500000, 0, 0), EFAULT);
+	int err = run(t, PROBE_CONTIG, 0x200010, 0x4000, 0);
+
+	assert_true(err == EOK || err == EPERM); /* the right of root */
+	if (!err)
+		assert_true(reg(t, 0) >= 0xff0 && reg(t, 0) <= 0x4000);
+	vdevtest_end(t);
+}
+
+static void state_is_reached(void **state)
+{
+	struct vdevtest *t = test_start(PROBE);
+
+	(void)state;
+	assert_int_equal(run(t, PROBE_WRITE, QST_CPUREGS, 8, 55), EOK); /* rbx */
+	assert_int_equal(run(t, PROBE_READ, QST_CPUREGS, 8, 0), EOK);
+	assert_int_equal(reg(t, 0), 55);
+	assert_int_equal(run(t, PROBE_WRITE, QST_CPUREGS, 128, 55), EPERM); /* rip */
+	assert_int_equal(run(t, PROBE_READ, QST_CPUREGS, 144, 0), EINVAL);
+	assert_int_equal(run(t, PROBE_READ, QST_X86_MSR, 0x10, 0), -1);
+	assert_int_equal(run(t, PROBE_WRITE, QST_X86_MSR, 0x10, 3), EOK);
+	assert_int_equal(run(t, PROBE_READ, QST_X86_MSR, 0x10, 0), EOK);
+	assert_int_equal(reg(t, 0), 3);
+	assert_int_equal(run(t, PROBE_READ, QST_X86_SEGREGS, 0, 0), ENOTSUP); /* no such CPU */
+	assert_int_equal(run(t, PROBE_READ, QST_PCI, 0, 0), ENOTSUP);
+	assert_int_equal(run(t, PROBE_READ, QST_IMMEDIATE, 9, 0), EOK);
+	assert_int_equal(reg(t, 0), 9);
+	vdevtest_end(t);
+}
+
+static void calls_have_their_stage(void **state)
+{
+	struct vdevtest *t = test_start(PROBE);
+
+	(void)state;
+	assert_int_equal(run(t, PROBE_TOO_LATE, 0, 0, 0), EOK);
+	assert_int_equal(reg(t, 0), 0xff);
+	vdevtest_end(t);
+}
+
+static void interrupts_are_assigned(void **state)
+{
+	struct vdevtest *t = test_start("ram 4m vdev recorder name pic loc 0xfa001000 "
+					"vdev probe loc 0xfa000000 line pic:103 catch 0xfe000000 "
+					"button");
+
+	(void)state;
+	assert_int_equal(run(t, PROBE_MSI, 0xfe000abc, 12, 0), EOK);
+	assert_int_equal(counter(t, PROBE_MESSAGES), UINT64_C(42) << 32 | 12);
+	assert_int_equal(vdevtest_messages(t, 0, NULL, NULL), 0);
+	assert_int_equal(run(t, PROBE_MSI, 0xfee00000, 13, 0), EOK);
+	assert_int_equal(vdevtest_messages(t, 0, NULL, NULL), 1);
+	assert_true(vdevtest_button(t));
+	assert_int_equal(counter(t, PROBE_BUTTONS), 1);
+	vdevtest_end(t);
+	t = test_start(PROBE);
+	assert_false(vdevtest_button(t));
+	vdevtest_end(t);
+	test_refused("ram 4m vdev recorder name pic loc 0xfa001000 "
+		     "vdev probe loc 0xfa000000 intr pic:103 line pic:103",
+		     "already");
+	test_refused(PROBE "line pic:3", "does not start");
+}
+
+static void pulses_and_timers(void **state)
+{
+	struct vdevtest *t = test_start(PROBE);
+
+	(void)state;
+	assert_int_equal(run(t, PROBE_PULSE, 7, 0, 0), EOK);
+	assert_true(reaches(t, PROBE_PULSES, 7));
+	assert_int_equal(run(t, PROBE_PULSE, 0x80, 0, 0), EOK);
+	assert_true(reaches(t, PROBE_PULSES, 0x80));
+	assert_int_equal(run(t, PROBE_EVENT, 0, 0, 0), EOK);
+	assert_true(reaches(t, PROBE_PULSES, 33));
+	assert_int_equal(run(t, PROBE_TIMER, 1000000, 0, 0), EOK);
+	assert_true(reaches(t, PROBE_TIMERS, 0x100)); /* with its vCPU */
+	vdevtest_end(t);
+}
+
+/* The vdev is left in the middle; what others have done wrong is told too. */
+static void a_fatal_error_ends_the_start(void **state)
+{
+	struct vdevtest *t = vdevtest_start(PROBE "fatal this vdev probe loc 0xfb000000 line x:1");
+
+	(void)state;
+	assert_null(t);
+	assert_non_null(strstr(vdevtest_errors(), "cannot go on with 'this'"));
+	assert_non_null(strstr(vdevtest_errors(), "bench:1:"));
+	assert_non_null(strstr(vdevtest_errors(), "does not start"));
+	test_refused(PROBE "outf that", "does not like 'that'");
+}
+
+/* Compiled with QVM_VDEV_API 71. */
+static void old_vdevs_build_and_run(void **state)
+{
+	struct vdevtest *t = test_start("ram 4m vdev old loc 0xfa000000 emit 3");
+
+	(void)state;
+	memcpy(vdevtest_ram(t, 0x100000, 4), "\x11\x22\x33\x44", 4);
+	vdevtest_write(t, VDEVTEST_MEM, AT, 4, 0x100000);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, AT, 4), 0x44332211);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, AT + 4, 4), 3);
+	assert_int_equal(vdevtest_messages(t, 0, NULL, NULL), 1);
+	vdevtest_write(t, VDEVTEST_MEM, AT, 4, 0x10000000); /* no RAM */
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, AT, 4), 0);
+	vdevtest_end(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(registers_are_taken_over),
+		cmocka_unit_test(leaves_are_answered),
+		cmocka_unit_test(memory_comes_and_goes),
+		cmocka_unit_test(regions_that_cannot_be),
+		cmocka_unit_test(places_are_found),
+		cmocka_unit_test(state_is_reached),
+		cmocka_unit_test(calls_have_their_stage),
+		cmocka_unit_test(interrupts_are_assigned),
+		cmocka_unit_test(pulses_and_timers),
+		cmocka_unit_test(a_fatal_error_ends_the_start),
+		cmocka_unit_test(old_vdevs_build_and_run),
+	};
+
+	return cmocka_run_group_tests_name("probe", tests, NULL, NULL);
+}
