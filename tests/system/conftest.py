@@ -24,7 +24,8 @@ def make_payload(folder):
         os.link(TOP / name / "qvm", folder / name / "qvm")
         for vdev in (TOP / name / "vdevs").glob("vdev-*.so"):
             os.link(vdev, folder / name / "vdevs" / vdev.name)
-        guests.build_vdev("debugcon", folder / name / "vdevs")
+        for vdev in ("debugcon", "probe", "old", "ramblk"):
+            guests.build_vdev(vdev, folder / name / "vdevs")
     for name, path in {"vmlinuz": images.guest_kernel(), "vmlinux": images.guest_vmlinux(), "initrd": images.guest_initrd(),
                        "tools.squashfs": images.guest_tools(), **images.small_guests()}.items():
         shutil.copyfile(path, folder / name)
