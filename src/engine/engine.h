@@ -155,6 +155,16 @@ struct engine_options {
 	uint64_t counter_offset; /* guest's counter less the host's */
 };
 
+/* Writes of len bytes to addr; with `match` those of `value` only. */
+struct engine_notify {
+	enum engine_space space;
+	unsigned len;
+	uint64_t addr;
+	bool match;
+	uint32_t value;
+	int fd; /* an eventfd */
+};
+
 struct engine_ops {
 	const char *name;
 	/* Back guest-physical [gpa, gpa + len) with hva; len and both addresses are multiples of 4
@@ -200,10 +210,9 @@ struct engine_ops {
 	int (*vcpu_notes)(struct guest_cpu *gcp, struct strbuf *out);
 	/* Make vcpu_run ask must_stop and must_hold soon. Any thread. */
 	void (*vcpu_kick)(struct guest_cpu *gcp);
-	/* Writes of the guest to [addr, addr + len) signal fd, without an exit where the engine
-	 * can. */
-	int (*notify_set)(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
-			  int fd, bool on);
+	/* Writes of the guest that n describes signal n->fd, without an exit where the engine can.
+	 */
+	int (*notify_set)(struct engine *e, const struct engine_notify *n, bool on);
 	int (*line_set)(struct engine *e, unsigned gsi, bool level);
 	/* Replace all message routes. */
 	int (*routes_set)(struct engine *e, const struct engine_msi_route *routes, unsigned num);

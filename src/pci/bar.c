@@ -212,8 +212,13 @@ static void doorbells_set(struct pci_bar *bar, bool on)
 
 		if (&dev->bars[bell->bar] != bar || bell->armed == on)
 			continue;
-		r = engine->ops->notify_set(engine, ENGINE_MEM, bar->mapped_addr + bell->offset,
-					    bell->len, bell->fd, on);
+		r = engine->ops->notify_set(
+			engine,
+			&(struct engine_notify){ .space = ENGINE_MEM,
+						 .addr = bar->mapped_addr + bell->offset,
+						 .len = bell->len,
+						 .fd = bell->fd },
+			on);
 		bell->armed = on && r == 0;
 	}
 }

@@ -285,21 +285,21 @@ static void test_doorbells(void **state)
 	assert_int_equal(pci_doorbell_add(dev, 0, 0x10, 2, fd), 0);
 	machine_start(&m);
 	assert_int_equal(pci_doorbell_add(dev, 0, 0x20, 2, fd), -EBUSY);
-	assert_false(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x10, 2));
+	assert_false(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x10, 2, 0));
 	cfg_write(&m, 8, 4, 2, 2);
-	assert_true(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x10, 2));
-	assert_true(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0xffe, 2));
+	assert_true(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x10, 2, 0));
+	assert_true(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0xffe, 2, 0));
 	assert_true(rang(fd));
-	assert_false(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x10, 4));
+	assert_false(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x10, 4, 0));
 	/* They move with the BAR, stay when the move fails, go with decode. */
 	cfg_write(&m, 8, 0x10, 4, MEM32_BASE + 0x7000);
-	assert_false(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x10, 2));
-	assert_true(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x7010, 2));
+	assert_false(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x10, 2, 0));
+	assert_true(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x7010, 2, 0));
 	cfg_write(&m, 8, 0x10, 4, 0);
-	assert_true(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x7010, 2));
+	assert_true(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x7010, 2, 0));
 	assert_true(rang(fd));
 	cfg_write(&m, 8, 4, 2, 0);
-	assert_false(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x7010, 2));
+	assert_false(bench_doorbell(m.engine, ENGINE_MEM, MEM32_BASE + 0x7010, 2, 0));
 	assert_false(rang(fd));
 	machine_destroy(&m);
 	close(fd);
@@ -308,10 +308,9 @@ static void test_doorbells(void **state)
 static struct engine_ops deaf_ops;
 static unsigned deaf_calls;
 
-static int deaf_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
-			   int fd, bool on)
+static int deaf_notify_set(struct engine *e, const struct engine_notify *n, bool on)
 {
-	(void)e, (void)space, (void)addr, (void)len, (void)fd;
+	(void)e, (void)n;
 	assert_true(on); /* what was refused is not taken away */
 	deaf_calls++;
 	return -ENOSPC;
@@ -432,7 +431,8 @@ static void check_doorbells(struct machine *m, struct pci_device *const *devs)
 
 		for (unsigned d = 0; d < WALK_DEVICES; d++)
 			expected |= pci_bar_mapped(devs[d], 0, &addr) && addr == place;
-		assert_int_equal(bench_doorbell(m->engine, ENGINE_MEM, place + 0x30, 2), expected);
+		assert_int_equal(bench_doorbell(m->engine, ENGINE_MEM, place + 0x30, 2, 0),
+				 expected);
 	}
 }
 

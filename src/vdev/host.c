@@ -267,12 +267,6 @@ static int instance_plan(struct vdev_instance *vi)
 	struct conf *conf = vi->host->conf;
 	int rc = 0;
 
-	if (vi->vio && b->qst_type == QST_MEMORY && b->location != QSL_NO_LOCATION) {
-		conf_error(conf, &vi->conf->loc.pos,
-			   "%s at a fixed place in memory is not built yet", vi->label);
-		conf_expected(conf, "no `loc`, or loc pci:BUS:DEV");
-		return 0;
-	}
 	if (location_is_wrong(vi)) {
 		conf_error(conf, vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos,
 			   "%s cannot lie in that kind of place", vi->label);
@@ -299,7 +293,7 @@ static int instance_plan(struct vdev_instance *vi)
 				       vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos);
 		return 0;
 	}
-	if ((flags & (VFF_INTR_REQ | VFF_INTR_NONPCI)) && !vi->vdev.v_intr.pic) {
+	if ((flags & (VFF_INTR_REQ | VFF_INTR_NONPCI) || vi->vio) && !vi->vdev.v_intr.pic) {
 		conf_error(conf, &vi->conf->pos, "%s needs an interrupt", vi->label);
 		conf_expected(conf, "intr PIC:LINE");
 	}
@@ -312,7 +306,9 @@ static int instance_plan(struct vdev_instance *vi)
 		}
 		return 0;
 	}
-	return region_plan(vi, b);
+	if (vi->vio && b->qst_type == QST_MEMORY)
+		rc = vio_mmio_plan(vi);
+	return rc ? rc : region_plan(vi, b);
 }
 
 int vdev_host_configure(struct vdev_host *host)
@@ -377,6 +373,8 @@ static int instance_attach(struct vdev_instance *vi, const char **ret_why)
 	if (!rc && !(flags & (VFF_LOC_NO | VFF_MANUAL_REGION)) &&
 	    vi->vdev.v_block.location != QSL_NO_LOCATION)
 		rc = instance_region_attach(vi, &vi->vdev.v_block, 0, ret_why);
+	if (!rc && vi->vio)
+		vio_mmio_attach(vi);
 	return rc;
 }
 
@@ -415,6 +413,10 @@ void vdev_host_gen_acpi(struct vdev_host *host)
 	host->num_acpi = 0; /* whoever asks again gets the same */
 	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
 		(void)vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_GEN_ACPI, NULL);
+	/* The id of a VirtIO-MMIO device is that of its transport; no vdev has to know it. */
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		if (vio_is_mmio(vi))
+			(void)qvmx_acpi_device(&vi->vdev, "LNRO0005", NULL, 0);
 }
 
 int vdev_host_load_add(struct vdev_host *host, const struct vdev_load *piece)

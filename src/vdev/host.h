@@ -298,6 +298,11 @@ int pic_attach(struct vdev_instance *vi);	     /* its lines */
 struct irq_line *pic_line(const guest_intr_t *intr); /* after pic_attach */
 void vdev_host_intx_attach(struct vdev_host *host);
 void vio_free(struct vio_state_internal *vio);
+/* A VirtIO vdev at a place in memory: its registers become part of v_block, mistakes are recorded
+ * (-ENOMEM); later its doorbells are the engine's. */
+int vio_mmio_plan(struct vdev_instance *vi) MUST_CHECK;
+void vio_mmio_attach(struct vdev_instance *vi);
+bool vio_is_mmio(const struct vdev_instance *vi);
 void vio_end(struct vio_state_internal *vio); /* asks for a reset; the vdev's thread must run */
 bool vio_ending(struct vio_state_internal *vio);
 /* Where the file puts a vdev that is a PCI function: PCI_DEVFN_NEXT or a place on bus 0; or it

@@ -11,6 +11,7 @@
 
 #include "vdev/host.h"
 #include "virtio/device.h"
+#include "virtio/mmio.h"
 #include "virtio/pci.h"
 
 struct qvmx_queue {
@@ -25,7 +26,8 @@ struct vio_state_internal {
 	struct vio_state *vsp;
 	struct vio_description desc;
 	struct virtio_device *device;
-	struct virtio_pci *pci;
+	struct virtio_pci *pci; /* its transport: one of the two, made when it is planned */
+	struct virtio_mmio *mmio;
 	struct vio_queue_info *qinfo;
 	bool ending; /* vio_end has asked */
 	struct qvmx_queue queues[];
@@ -94,8 +96,8 @@ void vio_init(vdev_t *vdp, enum vio_version version, const struct vio_descriptio
 
 void vio_free(struct vio_state_internal *vio)
 {
-	if (vio->pci)
-		virtio_pci_destroy(vio->pci);
+	virtio_pci_destroy(vio->pci);
+	virtio_mmio_destroy(vio->mmio);
 	virtio_device_destroy(vio->device);
 	free(vio->qinfo);
 	free(vio);
@@ -140,8 +142,6 @@ int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
 	(void)arg;
 	if (!vio)
 		return EINVAL;
-	const struct qvm_state_block *b = &vio->vi->vdev.v_block;
-
 	err = pci_place(&vio->vi->vdev, &devfn);
 	if (err != EOK)
 		return err;
@@ -154,8 +154,6 @@ int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
 		.opaque = vio->vi,
 	};
 
-	if (b->location != QSL_NO_LOCATION && QSL_PCI_FUNC(b->location) != 0)
-		return qvmx_refuse(&vio->vi->vdev, "PCI functions other than 0 are not built yet");
 	return pci_answer(&vio->vi->vdev,
 			  virtio_pci_create(vio->vi->host->pci, vio->device, &info, &vio->pci));
 }
@@ -167,17 +165,60 @@ int vio_ctrl_gen_fdt(struct vio_state *vsp, const char *name, int parent_node)
 	return ENOTSUP;
 }
 
+static void mmio_line_set(void *opaque, bool level)
+{
+	struct vdev_instance *vi = opaque;
+
+	/* What the controller does not take is lost as on a broken wire. */
+	(void)guest_intr_signal(&vi->vdev.v_intr, level ? GIS_ON : GIS_OFF);
+}
+
+int vio_mmio_plan(struct vdev_instance *vi)
+{
+	struct vio_state_internal *vio = vi->vio;
+	struct qvm_state_block *b = &vi->vdev.v_block;
+	const struct virtio_mmio_info info = {
+		.vendor = vio->desc.vendor_id,
+		.line_set = mmio_line_set,
+		.opaque = vi,
+	};
+	int rc = virtio_mmio_create(vio->device, &info, &vio->mmio);
+
+	if (rc)
+		return rc;
+	if (b->location % VIRTIO_MMIO_ALIGN)
+		conf_error(vi->host->conf, &vi->conf->loc.pos,
+			   "%s lies at 0x%llx, which is no multiple of %d", vi->label,
+			   (unsigned long long)b->location, VIRTIO_MMIO_ALIGN);
+	b->length = virtio_mmio_size(vio->mmio);
+	return 0;
+}
+
+void vio_mmio_attach(struct vdev_instance *vi)
+{
+	if (vi->vio->mmio)
+		virtio_mmio_attach(vi->vio->mmio, vi->host->engine, vi->vdev.v_block.location);
+}
+
+bool vio_is_mmio(const struct vdev_instance *vi)
+{
+	return vi->vio && vi->vio->mmio;
+}
+
 unsigned vio_read(struct vio_state *vsp, unsigned cookie, const struct qvm_state_block *vopnd,
 		  const struct qvm_state_block *oopnd, struct guest_cpu *gcp)
 {
+	const struct vio_state_internal *vio = vsp->vsip;
+	unsigned ref, len = (unsigned)vopnd->length;
 	uint64_t value = 0;
 
-	if (!vsp->vsip->pci)
-		return VIOREF_BUS_ERROR;
-	unsigned ref =
-		virtio_pci_read(vsp->vsip->pci, vopnd->location, (unsigned)vopnd->length, &value);
-
 	(void)cookie;
+	if (vio->pci)
+		ref = virtio_pci_read(vio->pci, vopnd->location, len, &value);
+	else if (vio->mmio)
+		ref = virtio_mmio_read(vio->mmio, vopnd->location, len, &value);
+	else
+		return VIOREF_BUS_ERROR;
 	if ((ref & VIOREF_CLASS_MASK) != VIOREF_DEVCFG)
 		(void)guest_cpu_write(gcp, GXF_NONE, oopnd, 1, &value,
 				      MIN(oopnd->length, sizeof(value)));
@@ -187,13 +228,16 @@ unsigned vio_read(struct vio_state *vsp, unsigned cookie, const struct qvm_state
 unsigned vio_write(struct vio_state *vsp, unsigned cookie, const struct qvm_state_block *vopnd,
 		   const struct qvm_state_block *oopnd, struct guest_cpu *gcp)
 {
+	const struct vio_state_internal *vio = vsp->vsip;
+	unsigned len = (unsigned)vopnd->length;
 	uint64_t value = 0;
 
 	(void)cookie;
-	if (!vsp->vsip->pci)
-		return VIOREF_BUS_ERROR;
 	(void)guest_cpu_read(gcp, GXF_NONE, oopnd, 1, &value, MIN(oopnd->length, sizeof(value)));
-	return virtio_pci_write(vsp->vsip->pci, vopnd->location, (unsigned)vopnd->length, value);
+	if (vio->pci)
+		return virtio_pci_write(vio->pci, vopnd->location, len, value);
+	return vio->mmio ? virtio_mmio_write(vio->mmio, vopnd->location, len, value)
+			 : VIOREF_BUS_ERROR;
 }
 
 void vio_reset(struct vio_state *vsp)

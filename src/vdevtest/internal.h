@@ -57,6 +57,9 @@ unsigned vdevtest_ram_regions(const struct vdevtest *t, struct vdevtest_region *
 /* Where the last vdev of the configuration has its registers. False: nowhere (PCI vdevs, too). */
 bool vdevtest_place(struct vdevtest *t, enum vdevtest_space *ret_space, uint64_t *ret_addr);
 
+/* Device number `dev` of vdevtest_virtio_start is a VirtIO vdev in memory. False: PCI's. */
+bool vdevtest_mmio_place(const struct vdevtest *t, unsigned dev, uint64_t *ret_addr);
+
 /* As vdevtest_ram; NULL if that is no RAM. */
 void *vdevtest_ram_at(struct vdevtest *t, uint64_t gpa, uint64_t len);
 

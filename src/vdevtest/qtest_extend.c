@@ -247,7 +247,7 @@ static void do_pci(struct qtest *q)
 	bool write = q->num_words > 4;
 	uint64_t dev, reg, len, value = 0;
 
-	if (!qtest_argument(q, 1, QTEST_NUM_DEVS - 1, &dev) ||
+	if (!qtest_argument(q, 1, VDEVTEST_MMIO - 1, &dev) ||
 	    !qtest_argument(q, 2, PAGE - 1, &reg) || !qtest_argument(q, 3, 4, &len) ||
 	    (write && !qtest_argument(q, 4, UINT32_MAX, &value)))
 		return;

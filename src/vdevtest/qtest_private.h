@@ -16,7 +16,7 @@ enum {
 	QTEST_MAX_EVENTS = 1 << 20, /* bytes of lines between two replies; what is more is lost */
 	QTEST_MAX_SNAPSHOTS = 16,
 	QTEST_MAX_INTERCEPTS = 32,
-	QTEST_NUM_DEVS = 32, /* PCI devices of bus 0 */
+	QTEST_NUM_DEVS = 64, /* PCI devices of bus 0, then VirtIO devices in memory */
 };
 
 struct qtest_driver;

@@ -48,6 +48,7 @@ struct vdevtest {
 	struct vdevtest_watch watch;
 	bool quiet; /* the bench's own accesses to RAM are no DMA */
 	bool stepped;
+	bool in_memory; /* VDEVTEST_TRANSPORT=mmio */
 };
 
 static struct strbuf errors;
@@ -117,8 +118,40 @@ static int memory_from_plan(struct vdevtest *t)
 	return memory_create(regions, n, &t->mem);
 }
 
+/* Each `vdev virtio-NAME` gets a place and a line, which the text may overrule: the last one
+ * counts.
+ */
+static void put_in_memory(const char *text, struct strbuf *out)
+{
+	static const char word[] = "vdev virtio-";
+	unsigned n = 0;
+
+	strbuf_add_text(out, "vdev ioapic name vdevtest ");
+	for (const char *at; (at = strstr(text, word)); n++) {
+		size_t len = sizeof(word) - 1 + strcspn(at + sizeof(word) - 1, " \t\n");
+
+		strbuf_printf(out, "%.*s loc 0x%x intr vdevtest:%u", (int)(at - text + (long)len),
+			      text, 0x1c0d0000 + 0x1000 * n, 16 + n % 8);
+		text = at + len;
+	}
+	strbuf_add_text(out, text);
+}
+
 static int read_configuration(struct vdevtest *t, const struct vdevtest_setup *setup)
 {
+	const char *transport = getenv("VDEVTEST_TRANSPORT");
+
+	t->in_memory = transport && strcmp(transport, "mmio") == 0;
+	if (setup->text && t->in_memory) {
+		struct strbuf text = { 0 };
+
+		put_in_memory(setup->text, &text);
+		int rc = conf_read_text(t->conf, "bench", strbuf_text(&text),
+					strlen(strbuf_text(&text)));
+
+		strbuf_free(&text);
+		return rc;
+	}
 	if (setup->text)
 		return conf_read_text(t->conf, "bench", setup->text, strlen(setup->text));
 	return conf_read_words(t->conf, 1, setup->words, setup->num_words);
@@ -322,7 +355,7 @@ static void access_bus(struct vdevtest_cpu *cpu, enum vdevtest_space space, uint
 		.space = es, .write = write, .len = len, .addr = addr, .data = value, .gcp = t->boot
 	};
 
-	if (write && bench_doorbell(t->engine, es, addr, len))
+	if (write && bench_doorbell(t->engine, es, addr, len, *value))
 		return;
 	bool before = adversary_set(true);
 	enum bus_result result = bus_dispatch(t->bus, &cpu->reader, &acc);
@@ -625,6 +658,24 @@ unsigned vdevtest_ram_regions(const struct vdevtest *t, struct vdevtest_region *
 						   .start = t->mem->regions[i].gpa,
 						   .len = t->mem->regions[i].len };
 	return MIN(t->mem->num_regions, max);
+}
+
+bool vdevtest_mmio_place(const struct vdevtest *t, unsigned dev, uint64_t *ret_addr)
+{
+	unsigned n = dev - VDEVTEST_MMIO;
+
+	if (dev < VDEVTEST_MMIO) {
+		if (!t->in_memory || !dev)
+			return false;
+		n = dev - 1;
+	}
+	for (const struct vdev_instance *vi = t->host->first; vi; vi = vi->next) {
+		if (!vio_is_mmio(vi) || n--)
+			continue;
+		*ret_addr = vi->vdev.v_block.location;
+		return true;
+	}
+	return false;
 }
 
 bool vdevtest_place(struct vdevtest *t, enum vdevtest_space *ret_space, uint64_t *ret_addr)

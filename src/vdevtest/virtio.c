@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libvdevtest: the VirtIO driver. Written as a guest would, on accesses and guest RAM only: it
- * finds the device by its PCI capabilities, programs MSI-X and works its queues (ring.c).
+ * finds the device by its PCI capabilities and programs MSI-X, or is told of an address; and works
+ * its queues (ring.c). The two transports differ in where the registers are and how wide.
  */
 #include "vdevtest/internal.h"
 
@@ -35,27 +36,76 @@ enum {
 	CAP_OFFSET = 8,
 	CAP_MULTIPLIER = 16,
 
-	/* The common configuration */
-	COMMON_DEVICE_FEATURE_SELECT = 0x00,
-	COMMON_DEVICE_FEATURE = 0x04,
-	COMMON_DRIVER_FEATURE_SELECT = 0x08,
-	COMMON_DRIVER_FEATURE = 0x0c,
-	COMMON_CONFIG_VECTOR = 0x10,
-	COMMON_NUM_QUEUES = 0x12,
-	COMMON_STATUS = 0x14,
-	COMMON_QUEUE_SELECT = 0x16,
-	COMMON_QUEUE_SIZE = 0x18,
-	COMMON_QUEUE_VECTOR = 0x1a,
-	COMMON_QUEUE_ENABLE = 0x1c,
-	COMMON_QUEUE_NOTIFY_OFF = 0x1e,
-	COMMON_QUEUE_DESC = 0x20,
-	COMMON_QUEUE_DRIVER = 0x28,
-	COMMON_QUEUE_DEVICE = 0x30,
-	COMMON_QUEUE_RESET = 0x3a,
+	MMIO_MAGIC = 0x74726976,
+	MMIO_VERSION = 0x004,
+	MMIO_DEVICE_ID = 0x008,
+	MMIO_QUEUE_NOTIFY = 0x050,
+	MMIO_INTERRUPT_STATUS = 0x060,
+	MMIO_INTERRUPT_ACK = 0x064,
+	MMIO_CONFIG = 0x100,
 
 	FEATURE_WORDS = 2,
 	RESET_TIMEOUT_MS = 30000,
 	MAX_QUEUES = 1024,
+};
+
+/* Registers that both transports have. QUEUE_MAX: the most descriptors. */
+enum reg {
+	DEVICE_FEATURE_SELECT,
+	DEVICE_FEATURE,
+	DRIVER_FEATURE_SELECT,
+	DRIVER_FEATURE,
+	STATUS,
+	QUEUE_SELECT,
+	QUEUE_MAX,
+	QUEUE_SIZE,
+	QUEUE_ENABLE,
+	QUEUE_RESET,
+	QUEUE_DESC,
+	QUEUE_DRIVER,
+	QUEUE_DEVICE,
+	NUM_QUEUES, /* the rest: PCI's alone */
+	CONFIG_VECTOR,
+	QUEUE_VECTOR,
+	QUEUE_NOTIFY_OFF,
+	NUM_REGS,
+};
+
+static const struct place {
+	uint16_t offset;
+	uint8_t len;
+} pci_places[NUM_REGS] = {
+	[DEVICE_FEATURE_SELECT] = { 0x00, 4 },
+	[DEVICE_FEATURE] = { 0x04, 4 },
+	[DRIVER_FEATURE_SELECT] = { 0x08, 4 },
+	[DRIVER_FEATURE] = { 0x0c, 4 },
+	[CONFIG_VECTOR] = { 0x10, 2 },
+	[NUM_QUEUES] = { 0x12, 2 },
+	[STATUS] = { 0x14, 1 },
+	[QUEUE_SELECT] = { 0x16, 2 },
+	[QUEUE_MAX] = { 0x18, 2 },
+	[QUEUE_SIZE] = { 0x18, 2 },
+	[QUEUE_VECTOR] = { 0x1a, 2 },
+	[QUEUE_ENABLE] = { 0x1c, 2 },
+	[QUEUE_NOTIFY_OFF] = { 0x1e, 2 },
+	[QUEUE_DESC] = { 0x20, 4 },
+	[QUEUE_DRIVER] = { 0x28, 4 },
+	[QUEUE_DEVICE] = { 0x30, 4 },
+	[QUEUE_RESET] = { 0x3a, 2 },
+}, mmio_places[NUM_REGS] = {
+	[DEVICE_FEATURE] = { 0x010, 4 },
+	[DEVICE_FEATURE_SELECT] = { 0x014, 4 },
+	[DRIVER_FEATURE] = { 0x020, 4 },
+	[DRIVER_FEATURE_SELECT] = { 0x024, 4 },
+	[QUEUE_SELECT] = { 0x030, 4 },
+	[QUEUE_MAX] = { 0x034, 4 },
+	[QUEUE_SIZE] = { 0x038, 4 },
+	[QUEUE_ENABLE] = { 0x044, 4 },
+	[STATUS] = { 0x070, 4 },
+	[QUEUE_DESC] = { 0x080, 4 },
+	[QUEUE_DRIVER] = { 0x090, 4 },
+	[QUEUE_DEVICE] = { 0x0a0, 4 },
+	[QUEUE_RESET] = { 0x0c0, 4 },
 };
 
 struct queue {
@@ -66,6 +116,7 @@ struct queue {
 struct vdevtest_virtio {
 	struct vdevtest *t;
 	unsigned dev;
+	const struct place *places;
 	uint64_t common, device, notify; /* addresses; 0: none */
 	uint32_t notify_multiplier;
 	unsigned num_vectors;
@@ -106,22 +157,32 @@ uint64_t vdevtest_alloc(struct vdevtest *t, size_t len, size_t align)
 	return gpa;
 }
 
-static uint32_t common_read(const struct vdevtest_virtio *v, unsigned reg, unsigned len)
+static bool is_mmio(const struct vdevtest_virtio *v)
 {
-	return (uint32_t)vdevtest_read(v->t, VDEVTEST_MEM, v->common + reg, len);
+	return v->places == mmio_places;
 }
 
-static void common_write(const struct vdevtest_virtio *v, unsigned reg, unsigned len,
-			 uint32_t value)
+static uint32_t reg_read(const struct vdevtest_virtio *v, enum reg reg)
 {
-	vdevtest_write(v->t, VDEVTEST_MEM, v->common + reg, len, value);
+	const struct place *p = &v->places[reg];
+
+	return (uint32_t)vdevtest_read(v->t, VDEVTEST_MEM, v->common + p->offset, p->len);
 }
 
-/* A 64-bit field is written by halves, as drivers do. */
-static void common_write64(const struct vdevtest_virtio *v, unsigned reg, uint64_t value)
+static void reg_write(const struct vdevtest_virtio *v, enum reg reg, uint32_t value)
 {
-	common_write(v, reg, 4, (uint32_t)value);
-	common_write(v, reg + 4, 4, (uint32_t)(value >> 32));
+	const struct place *p = &v->places[reg];
+
+	vdevtest_write(v->t, VDEVTEST_MEM, v->common + p->offset, p->len, value);
+}
+
+/* A 64-bit register is written by halves, as drivers do. */
+static void reg_write64(const struct vdevtest_virtio *v, enum reg reg, uint64_t value)
+{
+	uint64_t at = v->common + v->places[reg].offset;
+
+	vdevtest_write(v->t, VDEVTEST_MEM, at, 4, (uint32_t)value);
+	vdevtest_write(v->t, VDEVTEST_MEM, at + 4, 4, (uint32_t)(value >> 32));
 }
 
 static uint64_t bar_address(const struct vdevtest_virtio *v, unsigned bar)
@@ -207,8 +268,8 @@ static void reset(const struct vdevtest_virtio *v)
 {
 	uint64_t deadline = now_ms() + vdevtest_patience_ms(v->t, RESET_TIMEOUT_MS);
 
-	common_write(v, COMMON_STATUS, 1, 0);
-	while (common_read(v, COMMON_STATUS, 1) != 0) {
+	reg_write(v, STATUS, 0);
+	while (reg_read(v, STATUS) != 0) {
 		if (!vdevtest_wait(v->t) && now_ms() >= deadline)
 			vdevtest_die("device %u: the reset does not end", v->dev);
 	}
@@ -220,21 +281,21 @@ static void negotiate(struct vdevtest_virtio *v, uint64_t wanted)
 	uint64_t offered = 0;
 	unsigned status = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER;
 
-	common_write(v, COMMON_STATUS, 1, VIRTIO_STATUS_ACKNOWLEDGE);
-	common_write(v, COMMON_STATUS, 1, status);
+	reg_write(v, STATUS, VIRTIO_STATUS_ACKNOWLEDGE);
+	reg_write(v, STATUS, status);
 	for (unsigned i = 0; i < FEATURE_WORDS; i++) {
-		common_write(v, COMMON_DEVICE_FEATURE_SELECT, 4, i);
-		offered |= (uint64_t)common_read(v, COMMON_DEVICE_FEATURE, 4) << 32 * i;
+		reg_write(v, DEVICE_FEATURE_SELECT, i);
+		offered |= (uint64_t)reg_read(v, DEVICE_FEATURE) << 32 * i;
 	}
 	if (ring && strcmp(ring, "split") == 0)
 		offered &= ~(UINT64_C(1) << VIRTIO_F_RING_PACKED);
 	v->features = offered & (wanted | UINT64_C(1) << VIRTIO_F_VERSION_1);
 	for (unsigned i = 0; i < FEATURE_WORDS; i++) {
-		common_write(v, COMMON_DRIVER_FEATURE_SELECT, 4, i);
-		common_write(v, COMMON_DRIVER_FEATURE, 4, (uint32_t)(v->features >> 32 * i));
+		reg_write(v, DRIVER_FEATURE_SELECT, i);
+		reg_write(v, DRIVER_FEATURE, (uint32_t)(v->features >> 32 * i));
 	}
-	common_write(v, COMMON_STATUS, 1, status | VIRTIO_STATUS_FEATURES_OK);
-	if (!(common_read(v, COMMON_STATUS, 1) & VIRTIO_STATUS_FEATURES_OK))
+	reg_write(v, STATUS, status | VIRTIO_STATUS_FEATURES_OK);
+	if (!(reg_read(v, STATUS) & VIRTIO_STATUS_FEATURES_OK))
 		vdevtest_die("device %u: features 0x%llx refused", v->dev,
 			     (unsigned long long)v->features);
 }
@@ -250,28 +311,42 @@ static void set_up_queue(struct vdevtest_virtio *v, unsigned index, unsigned mos
 	unsigned size, vector = index + 1;
 	uint64_t parts[3];
 
-	common_write(v, COMMON_QUEUE_SELECT, 2, index);
-	size = common_read(v, COMMON_QUEUE_SIZE, 2);
+	reg_write(v, QUEUE_SELECT, index);
+	size = reg_read(v, QUEUE_MAX);
 	if (!size)
 		return;
 	if (size > most)
 		size = most;
-	common_write(v, COMMON_QUEUE_SIZE, 2, size);
+	reg_write(v, QUEUE_SIZE, size);
 	q->ring = vdevtest_ring_create(v->t, size, has_feature(v, VIRTIO_F_RING_PACKED),
 				       has_feature(v, VIRTIO_F_EVENT_IDX), parts);
-	common_write64(v, COMMON_QUEUE_DESC, parts[0]);
-	common_write64(v, COMMON_QUEUE_DRIVER, parts[1]);
-	common_write64(v, COMMON_QUEUE_DEVICE, parts[2]);
+	reg_write64(v, QUEUE_DESC, parts[0]);
+	reg_write64(v, QUEUE_DRIVER, parts[1]);
+	reg_write64(v, QUEUE_DEVICE, parts[2]);
 	if (vector < v->num_vectors)
-		common_write(v, COMMON_QUEUE_VECTOR, 2, vector);
-	q->doorbell = v->notify +
-		      (uint64_t)common_read(v, COMMON_QUEUE_NOTIFY_OFF, 2) * v->notify_multiplier;
-	common_write(v, COMMON_QUEUE_ENABLE, 2, 1);
+		reg_write(v, QUEUE_VECTOR, vector);
+	q->doorbell = v->notify;
+	if (!is_mmio(v))
+		q->doorbell += (uint64_t)reg_read(v, QUEUE_NOTIFY_OFF) * v->notify_multiplier;
+	reg_write(v, QUEUE_ENABLE, 1);
+}
+
+/* By MMIO nobody says how many there are; a queue that is not there has size 0. */
+static unsigned count_queues(const struct vdevtest_virtio *v)
+{
+	unsigned num = 0;
+
+	if (!is_mmio(v))
+		return reg_read(v, NUM_QUEUES);
+	do
+		reg_write(v, QUEUE_SELECT, num);
+	while (reg_read(v, QUEUE_MAX) && num++ < MAX_QUEUES);
+	return num;
 }
 
 static struct vdevtest_virtio *add_queues(struct vdevtest_virtio *v)
 {
-	unsigned num = common_read(v, COMMON_NUM_QUEUES, 2);
+	unsigned num = count_queues(v);
 
 	if (num > MAX_QUEUES)
 		vdevtest_die("device %u: %u queues", v->dev, num);
@@ -283,12 +358,34 @@ static struct vdevtest_virtio *add_queues(struct vdevtest_virtio *v)
 	return v;
 }
 
+static void find_by_pci(struct vdevtest_virtio *v)
+{
+	uint32_t command;
+
+	v->places = pci_places;
+	if (vdevtest_pci_read(v->t, v->dev, 0, 2) != 0x1af4)
+		vdevtest_die("PCI device %u is no VirtIO device", v->dev);
+	command = vdevtest_pci_read(v->t, v->dev, PCI_COMMAND, 2);
+	vdevtest_pci_write(v->t, v->dev, PCI_COMMAND, 2,
+			   command | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	walk_capabilities(v);
+}
+
+static void find_by_address(struct vdevtest_virtio *v)
+{
+	v->places = mmio_places;
+	v->device = v->common + MMIO_CONFIG;
+	v->notify = v->common + MMIO_QUEUE_NOTIFY;
+	if (vdevtest_read(v->t, VDEVTEST_MEM, v->common, 4) != MMIO_MAGIC ||
+	    vdevtest_read(v->t, VDEVTEST_MEM, v->common + MMIO_VERSION, 4) != 2)
+		vdevtest_die("no VirtIO device at 0x%llx", (unsigned long long)v->common);
+}
+
 struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, uint64_t features,
 					      unsigned queue_size)
 {
 	struct vdevtest_alloc *alloc = vdevtest_alloc_state(t);
 	struct vdevtest_virtio *v = calloc(1, sizeof(*v));
-	uint32_t command;
 
 	if (!v)
 		vdevtest_die("out of memory");
@@ -296,23 +393,32 @@ struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, 
 	alloc->unfinished = v;
 	v->t = t;
 	v->dev = dev;
-	if (vdevtest_pci_read(t, dev, 0, 2) != 0x1af4)
-		vdevtest_die("PCI device %u is no VirtIO device", dev);
-	command = vdevtest_pci_read(t, dev, PCI_COMMAND, 2);
-	vdevtest_pci_write(t, dev, PCI_COMMAND, 2,
-			   command | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	walk_capabilities(v);
+	if (vdevtest_mmio_place(t, dev, &v->common))
+		find_by_address(v);
+	else
+		find_by_pci(v);
 	reset(v);
 	negotiate(v, features);
 	if (v->num_vectors)
-		common_write(v, COMMON_CONFIG_VECTOR, 2, 0);
+		reg_write(v, CONFIG_VECTOR, 0);
 	alloc->unfinished = v = add_queues(v);
 	for (unsigned i = 0; i < v->num_queues; i++)
 		set_up_queue(v, i, queue_size);
-	common_write(v, COMMON_STATUS, 1,
-		     common_read(v, COMMON_STATUS, 1) | VIRTIO_STATUS_DRIVER_OK);
+	reg_write(v, STATUS, reg_read(v, STATUS) | VIRTIO_STATUS_DRIVER_OK);
 	alloc->unfinished = NULL;
 	return v;
+}
+
+bool vdevtest_virtio_on_pci(const struct vdevtest_virtio *v)
+{
+	return !is_mmio(v);
+}
+
+unsigned vdevtest_virtio_id(const struct vdevtest_virtio *v)
+{
+	if (is_mmio(v))
+		return (unsigned)vdevtest_read(v->t, VDEVTEST_MEM, v->common + MMIO_DEVICE_ID, 4);
+	return vdevtest_pci_read(v->t, v->dev, 2, 2) - 0x1040;
 }
 
 unsigned vdevtest_virtio_num_queues(const struct vdevtest_virtio *v)
@@ -345,7 +451,7 @@ uint64_t vdevtest_virtio_features(struct vdevtest_virtio *v)
 
 uint8_t vdevtest_virtio_status(struct vdevtest_virtio *v)
 {
-	return (uint8_t)common_read(v, COMMON_STATUS, 1);
+	return (uint8_t)reg_read(v, STATUS);
 }
 
 static uint64_t config_address(const struct vdevtest_virtio *v, unsigned offset)
@@ -378,13 +484,13 @@ void vdevtest_virtio_queue_reset(struct vdevtest_virtio *v, unsigned queue)
 	struct queue *q = queue_of(v, queue);
 	uint64_t deadline = now_ms() + vdevtest_patience_ms(v->t, RESET_TIMEOUT_MS);
 
-	common_write(v, COMMON_QUEUE_SELECT, 2, queue);
-	common_write(v, COMMON_QUEUE_RESET, 2, 1);
-	while (common_read(v, COMMON_QUEUE_RESET, 2) != 0) {
+	reg_write(v, QUEUE_SELECT, queue);
+	reg_write(v, QUEUE_RESET, 1);
+	while (reg_read(v, QUEUE_RESET) != 0) {
 		if (!vdevtest_wait(v->t) && now_ms() >= deadline)
 			vdevtest_die("device %u, queue %u: the reset does not end", v->dev, queue);
 	}
-	if (common_read(v, COMMON_QUEUE_ENABLE, 2) != 0)
+	if (reg_read(v, QUEUE_ENABLE) != 0)
 		vdevtest_die("device %u, queue %u: enabled after its reset", v->dev, queue);
 	free(q->ring);
 	q->ring = NULL;
@@ -406,7 +512,30 @@ void vdevtest_virtio_kick(struct vdevtest_virtio *v, unsigned queue)
 	struct queue *q = queue_of(v, queue);
 
 	if (vdevtest_ring_wants_kick(q->ring))
-		vdevtest_write(v->t, VDEVTEST_MEM, q->doorbell, 2, queue);
+		vdevtest_write(v->t, VDEVTEST_MEM, q->doorbell, is_mmio(v) ? 4 : 2, queue);
+}
+
+/* The status is what the line shows; it is acknowledged as a driver would. */
+static unsigned mmio_interrupts(const struct vdevtest_virtio *v)
+{
+	uint64_t at = v->common + MMIO_INTERRUPT_STATUS;
+	uint64_t status = vdevtest_read(v->t, VDEVTEST_MEM, at, 4);
+
+	if (status)
+		vdevtest_write(v->t, VDEVTEST_MEM, v->common + MMIO_INTERRUPT_ACK, 4, status);
+	return (status & 1) + (status >> 1 & 1);
+}
+
+unsigned vdevtest_virtio_interrupts(struct vdevtest_virtio *v, int timeout_ms)
+{
+	uint64_t deadline = now_ms() + vdevtest_patience_ms(v->t, (unsigned)timeout_ms);
+	unsigned num;
+
+	if (!is_mmio(v))
+		return vdevtest_messages(v->t, timeout_ms, NULL, NULL);
+	while (!(num = mmio_interrupts(v)) && (vdevtest_wait(v->t) || now_ms() < deadline))
+		;
+	return num;
 }
 
 bool vdevtest_virtio_used(struct vdevtest_virtio *v, unsigned queue, int timeout_ms,

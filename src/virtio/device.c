@@ -259,10 +259,11 @@ static void queue_forget(struct device_queue *q)
 	memset(q->addr, 0, sizeof(q->addr));
 }
 
-/* The end of a queue's own reset, if nothing holds it up. Locked. */
+/* The end of a queue's own reset, if nothing holds it up: the owner may be inside a call of a queue
+ * that it works itself. Locked. */
 static void queue_reset_try_finish(struct virtio_device *vd, struct device_queue *q)
 {
-	if (!q->resetting || q->stage != QUEUE_IDLE)
+	if (!q->resetting || q->stage != QUEUE_IDLE || (!q->ops && virtqueue_size(q->vq)))
 		return;
 	queue_forget(q);
 	vd->transport_ops->queue_reset(vd->transport, (unsigned)(q - vd->queues));

@@ -167,6 +167,12 @@ void virtio_device_queue_addr_set(struct virtio_device *vd, unsigned queue,
 unsigned virtio_device_status_set(struct virtio_device *vd, uint8_t status);
 unsigned virtio_device_queue_enable(struct virtio_device *vd, unsigned queue);
 /*
+ * MMIO: the driver takes one queue back. It reads as not enabled at once, and can be enabled again
+ * when its buffers have come back; a queue that the owner works, which cannot be told, after a
+ * reset of the device.
+ */
+void virtio_device_queue_disable(struct virtio_device *vd, unsigned queue);
+/*
  * Reset one queue (RING_RESET, which must have been negotiated). It reads as resetting until its
  * buffers have come back.
  */

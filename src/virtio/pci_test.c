@@ -504,7 +504,7 @@ static void test_doorbells(void **state)
 	put(f, STATUS, 1, 0xf);
 	run_loop(f);
 	ring_offer(&f->ring, 0);
-	assert_true(bench_doorbell(f->m.engine, ENGINE_MEM, f->notify.addr + 4, 2));
+	assert_true(bench_doorbell(f->m.engine, ENGINE_MEM, f->notify.addr + 4, 2, 0));
 	run_loop(f);
 	assert_int_equal(ring_used_idx(&f->ring), 1);
 	assert_int_equal(*(uint8_t *)guest(f->mem, BUFFERS), 0x5a);
@@ -523,7 +523,7 @@ static void test_doorbells(void **state)
 	run_loop(f);
 	assert_int_equal(ring_used_idx(&f->ring), f->ring.idx - 1);
 	/* The owner's queue: an exit each, only while it lives. */
-	assert_false(bench_doorbell(f->m.engine, ENGINE_MEM, f->notify.addr + 4 * UNSERVED, 2));
+	assert_false(bench_doorbell(f->m.engine, ENGINE_MEM, f->notify.addr + 4 * UNSERVED, 2, 0));
 	mem_write(&f->m, f->notify.addr + 4 * UNSERVED, 2, UNSERVED);
 	assert_int_equal(f->notifies, 0);
 	negotiate(f);
@@ -535,12 +535,12 @@ static void test_doorbells(void **state)
 	assert_int_equal(f->notifies, 1);
 	/* Doorbells follow the BAR. */
 	cfg_write(&f->m, DEVFN, 0x10, 4, MEM32_BASE + 0x100000);
-	assert_false(bench_doorbell(f->m.engine, ENGINE_MEM, f->notify.addr + 4, 2));
+	assert_false(bench_doorbell(f->m.engine, ENGINE_MEM, f->notify.addr + 4, 2, 0));
 	assert_true(bench_doorbell(f->m.engine, ENGINE_MEM,
-				   MEM32_BASE + 0x100000 + f->notify.offset + 4, 2));
+				   MEM32_BASE + 0x100000 + f->notify.offset + 4, 2, 0));
 	cfg_write(&f->m, DEVFN, 4, 2, 0);
 	assert_false(bench_doorbell(f->m.engine, ENGINE_MEM,
-				    MEM32_BASE + 0x100000 + f->notify.offset + 4, 2));
+				    MEM32_BASE + 0x100000 + f->notify.offset + 4, 2, 0));
 }
 
 static void one_request(struct fixture *f, unsigned queue)
@@ -931,7 +931,7 @@ static void race_step(struct race *race, struct bus_reader *reader)
 		guest_put16(f->mem, RING_AVAIL + 2, (uint16_t)(value % MAX_SIZE));
 		guest_access(&f->m, reader, ENGINE_MEM, true,
 			     base + VIRTIO_PCI_NOTIFY + r / 16 % 2 * 4, 2, &value);
-		bench_doorbell(f->m.engine, ENGINE_MEM, base + VIRTIO_PCI_NOTIFY, 2);
+		bench_doorbell(f->m.engine, ENGINE_MEM, base + VIRTIO_PCI_NOTIFY, 2, 0);
 		bench_messages(f->m.engine, 0, NULL, NULL);
 		break;
 	}

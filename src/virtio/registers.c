@@ -239,6 +239,16 @@ void virtio_device_queue_reset(struct virtio_device *vd, unsigned queue)
 	pthread_mutex_unlock(&vd->mtx);
 }
 
+void virtio_device_queue_disable(struct virtio_device *vd, unsigned queue)
+{
+	struct device_queue *q = virtio_queue_get(vd, queue);
+
+	pthread_mutex_lock(&vd->mtx);
+	if (q && q->enabled && !vd->resetting)
+		virtio_queue_reset_begin(vd, q);
+	pthread_mutex_unlock(&vd->mtx);
+}
+
 unsigned virtio_device_doorbell(struct virtio_device *vd, unsigned queue)
 {
 	struct device_queue *q = virtio_queue_get(vd, queue);

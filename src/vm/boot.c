@@ -140,9 +140,10 @@ static size_t acpi_resources_of(const struct vm *vm, const struct vdev_acpi *a,
 		res[n++] = (struct acpi_resource){ ACPI_RESOURCE_IO, .base = a->more[i].first,
 						   .len = a->more[i].count };
 	if (qvmx_intr_gsi(&v->v_intr) >= 0)
-		res[n++] = (struct acpi_resource){
-			ACPI_RESOURCE_IRQ, .irq = { .gsi = (uint32_t)qvmx_intr_gsi(&v->v_intr) }
-		};
+		res[n++] =
+			(struct acpi_resource){ ACPI_RESOURCE_IRQ,
+						.irq = { .gsi = (uint32_t)qvmx_intr_gsi(&v->v_intr),
+							 .level = vio_is_mmio(a->vdev) } };
 	return n;
 }
 

@@ -29,12 +29,27 @@ def test_all_mistakes_of_all_files_in_one_run(tmp_path):
         assert part in result.stderr, result.stderr
 
 
-@pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n", "vdev virtio-entropy loc 0x1c0d0000\n", "set fdt-dump-file x\n",
+@pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n", "set fdt-dump-file x\n",
                                   "fdt load x\n"])
 def test_known_words_that_are_not_built_say_so(tmp_path, text):
     result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
     assert result.returncode == 65
     assert "not built yet" in result.stderr
+
+
+MMIO = guests.PLATFORM + "vdev virtio-entropy loc 0x1c0d0000 intr myioapic:16 name a\n"
+
+
+@pytest.mark.parametrize("text,said", [
+    ("vdev virtio-entropy loc 0x1c0d0000\n", "vdev virtio-entropy needs an interrupt"),
+    (MMIO.replace("0x1c0d0000", "0x1c0d0004"), "vdev virtio-entropy 'a' lies at 0x1c0d0004, which is no multiple of 8"),
+    (MMIO.replace("0x1c0d0000", "io:0x300"), "vdev virtio-entropy 'a' cannot lie in that kind of place"),
+    (MMIO.replace("myioapic:16", "myioapic:24"), "vdev ioapic 'myioapic' has no line 24"),
+])
+def test_a_virtio_vdev_in_memory_has_a_place_and_a_line(tmp_path, text, said):
+    result = qvm(tmp_path, "ram 1m\n" + text, "dryrun")
+    assert result.returncode == 65
+    assert said in result.stderr, result.stderr
 
 
 @pytest.mark.parametrize("text,owners", [
@@ -44,6 +59,14 @@ def test_known_words_that_are_not_built_say_so(tmp_path, text):
     ("ram 1m\n" + guests.PLATFORM + "vdev ser8250 intr myioapic:4\nvdev ser8250 loc 0x2f8 intr myioapic:4 name b\n",
      ["interrupt myioapic:4 of vdev ser8250 'b' is already that of vdev ser8250"]),
     ("ram 1m\nvdev virtio-entropy loc pci:0:3\nvdev virtio-entropy loc pci:0:3 name b\n", ["that PCI place is taken"]),
+    ("ram 1m\n" + MMIO + "vdev virtio-entropy loc 0x1c0d0100 intr myioapic:17 name b\n",
+     ["vdev virtio-entropy 'b' overlaps vdev virtio-entropy 'a': both have the guest-physical addresses 0x1c0d0100 to 0x1c0d01ff",
+      "vdev virtio-entropy 'a' is here"]),
+    ("ram 1m\n" + MMIO + "vdev virtio-net loc 0x1c0e0000 intr myioapic:16 name b tapdev t\n",
+     ["interrupt myioapic:16 of vdev virtio-net 'b' is already that of vdev virtio-entropy 'a'", "vdev virtio-entropy 'a' is here"]),
+    ("ram 1m\n" + MMIO + "vdev virtio-console loc 0xfec00000 intr myioapic:17\n", ["vdev virtio-console overlaps vdev ioapic 'myioapic'"]),
+    ("ram 512m\n" + MMIO, ["vdev virtio-entropy 'a' overlaps ram"]),
+    ("ram 1m\n" + MMIO.replace("0x1c0d0000", "0xe8000000"), ["vdev virtio-entropy 'a' overlaps the PCI memory window"]),
     ("ram 1m\nvdev ser8250 loc 0x600\n", ["vdev ser8250 overlaps the ACPI platform"]),
     ("ram 1m\nvdev ser8250 loc 0xfffc\n", ["vdev ser8250 ends outside of the ports"]),
 ])

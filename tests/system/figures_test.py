@@ -61,6 +61,20 @@ def test_exits_per_block_request(host):
     assert 0.95 * 2000 <= stats["npf"] <= 1.05 * 2000, stats
 
 
+def test_exits_per_block_request_by_mmio(host):
+    """A read of the interrupt status and its acknowledgement go to user space; the doorbell and the interrupt's end do not."""
+    vm = Phases(host, ["dd if=/dev/vda of=/dev/null bs=4k count=100 iflag=direct 2>/dev/null",
+                       "dd if=/dev/vda of=/dev/null bs=4k count=2000 iflag=direct 2>/dev/null"],
+                DISK.replace("\n", " loc 0x1c0d0000 intr myioapic:16\n"))
+    vm.step()
+    stats, exits = vm.step()
+    vm.end()
+    print(f"block by MMIO: {exits} exits to user space, {sum(exits.values()) / 2000:.3f} a request; "
+          f"{stats['exits'] / 2000:.2f} exits in all per request")
+    assert set(exits) <= {"KVM_EXIT_MMIO"}, exits
+    assert 0.95 * 2 * 2000 <= exits["KVM_EXIT_MMIO"] <= 2 * 2000, exits
+
+
 def test_exits_per_network_request(host):
     host.run(TAP)
     vm = Phases(host, ["ip link set eth0 up; ip addr add 10.9.9.2/24 dev eth0; ping -c 2 10.9.9.1 > /dev/null",

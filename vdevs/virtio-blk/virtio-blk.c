@@ -523,7 +523,7 @@ static struct vdev_factory blk_factory = {
 	.control = blk_control,
 	.vread = blk_vread,
 	.vwrite = blk_vwrite,
-	.factory_flags = VFF_VDEV_PCI | VFF_MUTEX,
+	.factory_flags = VFF_VDEV_PCI | VFF_VDEV_MEM | VFF_INTR_NONPCI | VFF_MUTEX,
 	.acc_sizes = 1u << 1 | 1u << 2 | 1u << 4 | 1u << 8,
 	.extra_space = sizeof(struct blk),
 };

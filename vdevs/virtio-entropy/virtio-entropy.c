@@ -181,7 +181,7 @@ static struct vdev_factory entropy_factory = {
 	.control = entropy_control,
 	.vread = entropy_vread,
 	.vwrite = entropy_vwrite,
-	.factory_flags = VFF_VDEV_PCI,
+	.factory_flags = VFF_VDEV_PCI | VFF_VDEV_MEM | VFF_INTR_NONPCI,
 	.acc_sizes = 1u << 1 | 1u << 2 | 1u << 4 | 1u << 8,
 	.extra_space = sizeof(struct entropy),
 };

@@ -218,8 +218,9 @@ static void identity(void **state)
 	struct bench b = begin(ALL);
 
 	(void)state;
-	assert_int_equal(vdevtest_pci_read(b.t, DEV, 0, 4), 0x10411af4);
-	assert_int_equal(vdevtest_pci_read(b.t, DEV, 8, 4) >> 8, 0x028000);
+	assert_int_equal(vdevtest_virtio_id(b.v), 1);
+	if (vdevtest_virtio_on_pci(b.v))
+		assert_int_equal(vdevtest_pci_read(b.t, DEV, 8, 4) >> 8, 0x028000);
 	assert_true(vdevtest_virtio_features(b.v) & F_MAC);
 	assert_true(vdevtest_virtio_features(b.v) & F_STATUS);
 	assert_false(vdevtest_virtio_features(b.v) & F_MTU);
@@ -585,10 +586,10 @@ static void lost_tap(void **state)
 	to_guest(&b, 60, 1);
 	used(&b, RX);
 	add_rx(&b, 2000);
-	vdevtest_messages(b.t, 0, NULL, NULL);
+	vdevtest_virtio_interrupts(b.v, 0);
 	delete_interface(TAP);
 	wait_until((vdevtest_virtio_config(b.v, 6, 2) & 1) == 0);
-	assert_true(vdevtest_messages(b.t, WAIT_MS, NULL, NULL) >= 1);
+	assert_true(vdevtest_virtio_interrupts(b.v, WAIT_MS) >= 1);
 	from_guest(&b, &none, frame, make_frame(frame, 60, 1)); /* comes back unsent */
 	assert_true(nothing_used(&b, RX));
 	end(&b);

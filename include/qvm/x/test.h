@@ -110,11 +110,17 @@ void vdevtest_pci_write(struct vdevtest *t, unsigned dev, unsigned reg, unsigned
 			uint32_t value);
 
 /*
- * A small VirtIO driver (PCI transport, split rings, or packed ones if `features` has them) for
- * tests of VirtIO vdevs (never, with VDEVTEST_RING=split in the environment). dev: PCI device
- * number. Ring memory and buffers come from a bump allocator in guest RAM (vdevtest_alloc). MSI-X
- * vector n+1 (0: configuration) of device dev sends address 0xfee00000, data dev << 8 | vector.
+ * A small VirtIO driver (split rings, or packed ones if `features` has them) for tests of VirtIO
+ * vdevs (never packed, with VDEVTEST_RING=split in the environment). dev: PCI device number, or
+ * VDEVTEST_MMIO + n for the n-th (from 0) VirtIO vdev that has a place in memory. Ring memory and
+ * buffers come from a bump allocator in guest RAM (vdevtest_alloc). MSI-X vector n+1 (0:
+ * configuration) of device dev sends address 0xfee00000, data dev << 8 | vector.
+ *
+ * With VDEVTEST_TRANSPORT=mmio in the environment each `vdev virtio-NAME` of a configuration that
+ * does not say `loc` gets a place in memory and a line of an ioapic that is put in front, and
+ * device 1 is the first of them: so a vdev's tests run by either transport.
  */
+enum { VDEVTEST_MMIO = 32 };
 struct vdevtest_virtio;
 uint64_t vdevtest_alloc(struct vdevtest *t, size_t len,
 			size_t align); /* guest-physical address, zeroed */
@@ -123,6 +129,13 @@ uint64_t vdevtest_alloc(struct vdevtest *t, size_t len,
  * DRIVER_OK. */
 struct vdevtest_virtio *vdevtest_virtio_start(struct vdevtest *t, unsigned dev, uint64_t features,
 					      unsigned queue_size);
+unsigned vdevtest_virtio_id(const struct vdevtest_virtio *v); /* VirtIO device id */
+bool vdevtest_virtio_on_pci(const struct vdevtest_virtio *v); /* else by MMIO */
+/*
+ * Interrupts since the last call; waits up to timeout_ms for the first. PCI: messages of the whole
+ * bench, as vdevtest_messages. MMIO: bits of the interrupt status, which are acknowledged.
+ */
+unsigned vdevtest_virtio_interrupts(struct vdevtest_virtio *v, int timeout_ms);
 /* Reset the device and wait until it is done. Frees v. */
 void vdevtest_virtio_end(struct vdevtest_virtio *v);
 /* Frees v of a bench that has ended. */

@@ -11,13 +11,6 @@
 
 enum { BENCH_MAX_FDS = 256, BENCH_NUM_LINES = 256 };
 
-struct bench_doorbell {
-	enum engine_space space;
-	uint64_t addr;
-	unsigned len;
-	int fd;
-};
-
 struct bench_irqfd {
 	unsigned gsi;
 	int fd;
@@ -40,7 +33,7 @@ struct bench {
 	uint32_t sent_data;
 	void (*watch)(void *ctx, uint64_t addr, uint32_t data);
 	void *watch_ctx;
-	struct bench_doorbell doorbells[BENCH_MAX_FDS];
+	struct engine_notify doorbells[BENCH_MAX_FDS];
 	struct bench_irqfd irqfds[BENCH_MAX_FDS];
 	struct engine_msi_route routes[BENCH_MAX_FDS];
 	/* The vCPU's system registers, as far as somebody has set them; what the engine traps. */
@@ -182,21 +175,20 @@ bool bench_answer(struct engine *e, uint32_t leaf, uint32_t ret_answer[4])
 	return false;
 }
 
-static int bench_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
-			    int fd, bool on)
+static int bench_notify_set(struct engine *e, const struct engine_notify *n, bool on)
 {
 	struct bench *b = bench_of(e);
 	int rc = on ? -ENOSPC : -ENOENT;
 
 	pthread_mutex_lock(&b->lock);
 	if (on && b->num_doorbells < BENCH_MAX_FDS) {
-		b->doorbells[b->num_doorbells++] = (struct bench_doorbell){ space, addr, len, fd };
+		b->doorbells[b->num_doorbells++] = *n;
 		rc = 0;
 	}
 	for (unsigned i = 0; !on && i < b->num_doorbells; i++) {
-		const struct bench_doorbell *d = &b->doorbells[i];
+		const struct engine_notify *d = &b->doorbells[i];
 
-		if (d->space == space && d->addr == addr && d->fd == fd) {
+		if (d->space == n->space && d->addr == n->addr && d->fd == n->fd) {
 			b->doorbells[i] = b->doorbells[--b->num_doorbells];
 			rc = 0;
 			break;
@@ -318,16 +310,19 @@ struct engine *bench_create(void)
 	return &b->engine;
 }
 
-bool bench_doorbell(struct engine *e, enum engine_space space, uint64_t addr, unsigned len)
+bool bench_doorbell(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
+		    uint64_t value)
 {
 	struct bench *b = bench_of(e);
 	bool hit = false;
 
+	value &= UINT64_MAX >> (64 - 8 * len);
 	pthread_mutex_lock(&b->lock);
 	for (unsigned i = 0; i < b->num_doorbells; i++) {
-		const struct bench_doorbell *d = &b->doorbells[i];
+		const struct engine_notify *d = &b->doorbells[i];
 
-		if (d->space == space && d->addr == addr && (!d->len || d->len == len)) {
+		if (d->space == space && d->addr == addr && (!d->len || d->len == len) &&
+		    (!d->match || d->value == value)) {
 			(void)!write(d->fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 			hit = true;
 		}

@@ -13,7 +13,8 @@ struct engine *bench_create(void);
 
 /* Signal the doorbells at [addr, addr + len), as a guest's write would. True if there was one: no
  * exit then. */
-bool bench_doorbell(struct engine *e, enum engine_space space, uint64_t addr, unsigned len);
+bool bench_doorbell(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
+		    uint64_t value);
 
 /* The messages raised since the last call: number, and the last one's address and data. Waits up to
  * timeout_ms. */

@@ -164,18 +164,19 @@ static int kvm_vcpu_notes(struct guest_cpu *gcp, struct strbuf *out)
 	return kvm_arch_vcpu_notes(kvm_cpu_of(gcp), out);
 }
 
-static int kvm_notify_set(struct engine *e, enum engine_space space, uint64_t addr, unsigned len,
-			  int fd, bool on)
+static int kvm_notify_set(struct engine *e, const struct engine_notify *n, bool on)
 {
-	struct kvm_ioeventfd n = {
-		.addr = addr,
-		.len = len,
-		.fd = fd,
-		.flags = (space == ENGINE_IO ? KVM_IOEVENTFD_FLAG_PIO : 0u) |
+	struct kvm_ioeventfd arg = {
+		.addr = n->addr,
+		.len = n->len,
+		.fd = n->fd,
+		.datamatch = n->value,
+		.flags = (n->space == ENGINE_IO ? KVM_IOEVENTFD_FLAG_PIO : 0u) |
+			 (n->match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0u) |
 			 (on ? 0u : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
 
-	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IOEVENTFD, &n);
+	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IOEVENTFD, &arg);
 }
 
 static int kvm_line_set(struct engine *e, unsigned gsi, bool level)

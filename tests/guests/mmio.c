@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest that is told nothing: it knows where four VirtIO-MMIO devices lie and which lines of the
+ * ioapic at its usual place are theirs, and drives them by interrupts. Disk: what is written reads
+ * back. Network: the host answers an ARP request. Entropy: bytes that differ. Console: says all
+ * this. Ends by the ACPI platform.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	IOAPIC = 0xfec00000,
+	LAPIC = 0xfee00000,
+	LAPIC_EOI = 0xb0,
+	LAPIC_SPURIOUS = 0xf0,
+	FIRST_VECTOR = 0x40,
+	LEVEL = 1 << 15,
+
+	DEVICE_FEATURES = 0x010,
+	DEVICE_FEATURES_SEL = 0x014,
+	DRIVER_FEATURES = 0x020,
+	DRIVER_FEATURES_SEL = 0x024,
+	QUEUE_SEL = 0x030,
+	QUEUE_SIZE_MAX = 0x034,
+	QUEUE_SIZE = 0x038,
+	QUEUE_READY = 0x044,
+	QUEUE_NOTIFY = 0x050,
+	INTERRUPT_STATUS = 0x060,
+	INTERRUPT_ACK = 0x064,
+	STATUS = 0x070,
+	QUEUE_DESC = 0x080,
+	QUEUE_DRIVER = 0x090,
+	QUEUE_DEVICE = 0x0a0,
+	CONFIG = 0x100,
+
+	SIZE = 4,
+	NEXT = 1,
+	WRITE = 2,
+};
+
+struct desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next;
+};
+
+struct queue {
+	struct desc desc[SIZE] __attribute__((aligned(16)));
+	struct {
+		uint16_t flags, idx, ring[SIZE];
+	} avail __attribute__((aligned(4)));
+	struct {
+		uint16_t flags, idx;
+		struct {
+			uint32_t id, len;
+		} ring[SIZE];
+	} used __attribute__((aligned(4)));
+	uint16_t seen; /* of the used ring */
+};
+
+enum { DISK, NETWORK, CONSOLE, ENTROPY, NUM_DEVICES };
+
+static struct device {
+	uint32_t base, line, id;
+	struct queue queues[2];
+} devices[] = {
+	[DISK] = { .base = 0x1c0d0000, .line = 16, .id = 2 },
+	[NETWORK] = { .base = 0x1c0c0000, .line = 17, .id = 1 },
+	[CONSOLE] = { .base = 0x20000000, .line = 18, .id = 3 },
+	[ENTROPY] = { .base = 0x1c0e0000, .line = 19, .id = 4 },
+};
+
+static struct {
+	uint16_t low, selector, flags, high;
+} idt[FIRST_VECTOR + NUM_DEVICES];
+
+static uint8_t buffer[4096] __attribute__((aligned(4096)));
+
+static uint32_t get(uint32_t addr)
+{
+	return *(volatile uint32_t *)addr;
+}
+
+static void put(uint32_t addr, uint32_t value)
+{
+	*(volatile uint32_t *)addr = value;
+}
+
+static void serve_interrupt(unsigned n)
+{
+	struct device *d = &devices[n];
+	uint32_t status = get(d->base + INTERRUPT_STATUS);
+
+	put(d->base + INTERRUPT_ACK, status);
+	put(LAPIC + LAPIC_EOI, 0);
+}
+
+#define HANDLER(n)                                                     \
+	__attribute__((interrupt)) static void handler##n(void *frame) \
+	{                                                              \
+		(void)frame;                                           \
+		serve_interrupt(n);                                    \
+	}
+HANDLER(0)
+HANDLER(1)
+HANDLER(2)
+HANDLER(3)
+
+static void interrupts_on(void)
+{
+	static void (*const handlers[])(void *) = { handler0, handler1, handler2, handler3 };
+	struct {
+		uint16_t limit;
+		uint32_t base;
+	} __attribute__((packed)) idtr = { sizeof(idt) - 1, (uint32_t)idt };
+
+	for (unsigned i = 0; i < NUM_DEVICES; i++) {
+		uint32_t at = (uint32_t)handlers[i], pin = devices[i].line;
+
+		idt[FIRST_VECTOR + i].low = (uint16_t)at;
+		idt[FIRST_VECTOR + i].high = (uint16_t)(at >> 16);
+		idt[FIRST_VECTOR + i].selector = 8;
+		idt[FIRST_VECTOR + i].flags = 0x8e00;
+		put(IOAPIC, 0x11 + 2 * pin);
+		put(IOAPIC + 0x10, 0);
+		put(IOAPIC, 0x10 + 2 * pin);
+		put(IOAPIC + 0x10, LEVEL | (FIRST_VECTOR + i));
+	}
+	put(LAPIC + LAPIC_SPURIOUS, 0x1ff);
+	__asm__ volatile("lidt %0" : : "m"(idtr));
+}
+
+static void start(struct device *d, unsigned num_queues)
+{
+	put(d->base + STATUS, 0);
+	put(d->base + STATUS, 3);
+	put(d->base + DEVICE_FEATURES_SEL, 1);
+	put(d->base + DRIVER_FEATURES_SEL, 1);
+	put(d->base + DRIVER_FEATURES, get(d->base + DEVICE_FEATURES) & 1);
+	put(d->base + STATUS, 0xb);
+	for (unsigned i = 0; i < num_queues; i++) {
+		struct queue *q = &d->queues[i];
+
+		put(d->base + QUEUE_SEL, i);
+		put(d->base + QUEUE_SIZE, SIZE);
+		put(d->base + QUEUE_DESC, (uint32_t)q->desc);
+		put(d->base + QUEUE_DRIVER, (uint32_t)&q->avail);
+		put(d->base + QUEUE_DEVICE, (uint32_t)&q->used);
+		put(d->base + QUEUE_READY, 1);
+	}
+	put(d->base + STATUS, 0xf);
+}
+
+static void add(struct queue *q, unsigned i, void *p, uint32_t len, uint16_t flags)
+{
+	q->desc[i] = (struct desc){ (uint32_t)p, len, flags, (uint16_t)(i + 1) };
+}
+
+static void offer(struct device *d, unsigned queue)
+{
+	struct queue *q = &d->queues[queue];
+
+	q->avail.ring[q->avail.idx % SIZE] = 0;
+	__asm__ volatile("" : : : "memory");
+	q->avail.idx++;
+	__asm__ volatile("lock; addl $0, (%%esp)" : : : "memory");
+	put(d->base + QUEUE_NOTIFY, queue);
+}
+
+/* Sleep until the device has used the next buffer; returns the length that was used. */
+static uint32_t await(struct device *d, unsigned queue)
+{
+	struct queue *q = &d->queues[queue];
+
+	for (;;) {
+		__asm__ volatile("cli" : : : "memory");
+		if (*(volatile uint16_t *)&q->used.idx != q->seen)
+			break;
+		__asm__ volatile("sti; hlt" : : : "memory");
+	}
+	__asm__ volatile("sti" : : : "memory");
+	return q->used.ring[q->seen++ % SIZE].len;
+}
+
+static uint32_t run(struct device *d, unsigned queue)
+{
+	offer(d, queue);
+	return await(d, queue);
+}
+
+static void say(const char *text)
+{
+	size_t len = 0;
+
+	while (text[len])
+		len++;
+	add(&devices[CONSOLE].queues[1], 0, (void *)text, len, 0);
+	run(&devices[CONSOLE], 1);
+}
+
+static uint8_t disk_request(uint32_t type, uint32_t sector)
+{
+	struct queue *q = &devices[DISK].queues[0];
+	uint32_t header[4] = { type, 0, sector, 0 };
+	volatile uint8_t status = 0xff;
+
+	add(q, 0, header, sizeof(header), NEXT);
+	add(q, 1, buffer, sizeof(buffer), type ? NEXT : NEXT | WRITE);
+	add(q, 2, (void *)&status, 1, WRITE);
+	run(&devices[DISK], 0);
+	return status;
+}
+
+static int disk(void)
+{
+	for (unsigned round = 0; round < 64; round++) {
+		for (unsigned i = 0; i < sizeof(buffer); i++)
+			buffer[i] = (uint8_t)(i * 7 + i / 256 + round);
+		if (disk_request(1, round * 8))
+			return 0;
+	}
+	for (unsigned round = 0; round < 64; round++) {
+		if (disk_request(0, round * 8))
+			return 0;
+		for (unsigned i = 0; i < sizeof(buffer); i++)
+			if (buffer[i] != (uint8_t)(i * 7 + i / 256 + round))
+				return 0;
+	}
+	return 1;
+}
+
+static int entropy(void)
+{
+	uint32_t zeroes = 0, len;
+
+	add(&devices[ENTROPY].queues[0], 0, buffer, 256, WRITE);
+	len = run(&devices[ENTROPY], 0);
+	for (unsigned i = 0; i < len; i++)
+		zeroes += !buffer[i];
+	return len > 0 && zeroes < 32;
+}
+
+/* 10.9.9.2 asks who has 10.9.9.1 until the answer is there; frames of others come in between. */
+static void network(void)
+{
+	static uint8_t frame[12 + 42] = { [12] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,	 0, 0, 0, 0,
+					  1,	       8,    6,	   0,	 1,    8,    0,	 6, 4, 0, 1,
+					  2,	       0,    0,	   0,	 0,    1,    10, 9, 9, 2, 0,
+					  0,	       0,    0,	   0,	 0,    10,   9,	 9, 1 };
+	struct device *d = &devices[NETWORK];
+
+	uint8_t *got = buffer + 12;
+
+	do {
+		add(&d->queues[0], 0, buffer, 2048, WRITE);
+		offer(d, 0);
+		add(&d->queues[1], 0, frame, sizeof(frame), 0);
+		run(d, 1);
+		await(d, 0);
+	} while (got[12] != 8 || got[13] != 6 || got[21] != 2 || got[28] != 10 || got[31] != 1);
+}
+
+void main(void);
+void main(void)
+{
+	static const unsigned queues[] = { 1, 2, 2, 1 };
+
+	interrupts_on();
+	for (unsigned i = 0; i < NUM_DEVICES; i++) {
+		const struct device *d = &devices[i];
+
+		if (get(d->base) != 0x74726976 || get(d->base + 4) != 2 ||
+		    get(d->base + 8) != d->id)
+			return;
+		start(&devices[i], queues[i]);
+	}
+	say("told nothing\n");
+	say(disk() ? "disk=whole\n" : "disk=broken\n");
+	say(entropy() ? "entropy=random\n" : "entropy=broken\n");
+	network();
+	say("network=answered\n");
+}
