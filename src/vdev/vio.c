@@ -366,6 +366,11 @@ void qvmx_queue_unget(struct qvmx_queue *q)
 	virtqueue_unget(q->vq);
 }
 
+unsigned qvmx_queue_size(const struct qvmx_queue *q)
+{
+	return virtqueue_size(q->vq);
+}
+
 void qvmx_queue_done(struct qvmx_queue *q, uint32_t id, uint32_t written)
 {
 	virtqueue_done(q->vq, id, written);

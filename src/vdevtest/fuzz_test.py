@@ -10,6 +10,7 @@ import tempfile
 import unittest
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
 PICS = "vdev ioapic name ioapic vdev 8259 loc io:0x20 vdev 8259 loc io:0xa0".split()
 RUNS = 40
 
@@ -77,7 +78,9 @@ class Fuzz(unittest.TestCase):
         disk.write_bytes(bytes(1 << 16))
         for name, *options in (("pckeyboard",), ("mc146818", "intr", "ioapic:8"), ("virtio-entropy",), ("virtio-net", "tapdev", "tap0"),
                                ("ser8250", "intr", "ioapic:4", "hostdev", f">{self.folder}/out"), ("virtio-blk", "hostdev", str(disk)),
-                               ("virtio-console", "hostdev", f">{self.folder}/out"), ("timer8254", "intr", "ioapic:0")):
+                               ("virtio-console", "hostdev", f">{self.folder}/out"), ("timer8254", "intr", "ioapic:0"),
+                               ("virtio-input", "hostdev", str(SOURCE / "vdevs/virtio-input/hello.evemu")),
+                               ("progress", "hostdev", f">{self.folder}/progress")):
             with self.subTest(name):
                 self.assertIn(f"{RUNS} runs", self.fuzz([*PICS, vdev(name), *options], "--runs", str(RUNS)))
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vdevs beyond a PC's platform and VirtIO's usual set, used by stock guests."""
 import hashlib
+import pathlib
 import re
+import struct
 
 import pytest
 
@@ -107,3 +109,74 @@ def test_verified_boot_patches_memory_and_registers(host):
     assert host.qvm(configuration + "register rip,6 register rdx,3f8\n").text == "i\n"
     other = host.qvm(configuration.replace(digest, "0" * 64), check=False)
     assert other.status == 64 and other.text == ""
+
+
+# Nine seconds later than in the file: the guest must listen first, and a board may be slow.
+RECORDING = re.sub(r"^E: 0\.(?!000000)", "E: 9.", (pathlib.Path(__file__).resolve().parents[2] / "vdevs/virtio-input/hello.evemu").read_text(),
+                   flags=re.M)
+# Prints type, code and value of each event: words 8, 9 and 10 of 12.
+LISTENER = """\
+insmod /modules/evdev.ko; insmod /modules/virtio_input.ko
+show() { hexdump -v -e '12/2 "%u " "\\n"' | awk -v mark=$1 '{print mark "=" $9, $10, $11}'; }
+for node in /sys/class/input/event*; do
+	case "$(cat $node/device/phys):$(cat $node/device/name)" in
+	virtio*:"Recorded keyboard") exec 5< /dev/input/${node##*/};;
+	virtio*) passed=/dev/input/${node##*/}; echo "passed-name=$(cat $node/device/name)";;
+	esac
+done
+exec 4< $passed; cat <&4 > /tmp/passed & reader=$!
+devmem 0xfa001000 8 50
+dd bs=24 count=12 <&5 2> /dev/null | show recorded
+for i in $(seq 100); do [ $(stat -c %s /tmp/passed) -ge 96 ] && break; usleep 100000; done
+kill $reader; show passed < /tmp/passed
+printf 'LIGHT' > $passed
+for i in $(seq 100); do [ "$(cat /sys/class/leds/*capslock/brightness)" = 1 ] && break; usleep 100000; done
+echo "light=$(cat /sys/class/leds/*capslock/brightness)"
+exec 3< $passed; devmem 0xfa001000 8 90
+dd bs=24 count=1 <&3 > /dev/null 2>&1
+devmem 0xfa001000 8 100
+"""
+KEY_A, LED_CAPS_LOCK = 30, 1
+
+
+def event(kind, code, value):
+    return "\\0" * 16 + "".join(f"\\x{byte:02x}" for byte in struct.pack("<HHi", kind, code, value))
+
+
+def test_input_and_progress(host):
+    """Stock virtio_input and evdev: a recording is played; what happens on the host's keyboard happens on the guest's, and the guest's
+    light is the host's. The guest says by its progress byte when it listens."""
+    node = host.run("modprobe evdev; grep -l 'AT Translated' /sys/class/input/event*/device/name | head -1 | cut -d/ -f5").text.strip()
+    node, light = f"/dev/input/{node}", "cat /sys/class/leds/*capslock/brightness"
+    modules = {f"modules/{name}.ko": next(data for path, data in images.module_files([name]).items() if path.endswith(f"/{name}.ko"))
+               for name in ("evdev", "virtio_input")}
+    configuration, _ = guests.linux(
+        None, extra=f"vdev virtio-input hostdev /tmp/t/hello.evemu\nvdev virtio-input hostdev {node}\n"
+        'vdev progress loc mem:0xfa001000 hostdev >/tmp/t/progress step "50=listening"\n')
+    script = LISTENER.replace("LIGHT", event(17, LED_CAPS_LOCK, 1) + event(0, 0, 0))
+    archive = cpio.archive({"test": "#!/bin/busybox sh\nbusybox --install -s /bin\n" + script, **modules})
+    host.board.push(RECORDING.encode(), "/tmp/t/hello.evemu")
+    assert host.run(light).text.split() == ["0"]
+    command = host.start(configuration, archive)
+
+    def wait_for(what):
+        host.run(f"for i in $(seq 900); do grep -qx '{what}' /tmp/t/progress && exit 0; sleep 0.1; done; exit 1", timeout=120)
+
+    strokes = "".join(event(1, KEY_A, pressed) + event(0, 0, 0) for pressed in (1, 0))
+    wait_for("50 listening")
+    host.run(f"printf '{strokes}' > {node}")
+    wait_for("90")
+    # When the VM ends the host's keyboard goes back to the host, lights too: so the guest waits for one more stroke.
+    lit = host.run(f"for i in $(seq 100); do x=$({light}); [ $x = 1 ] && break; sleep 0.1; done; echo $x").text.split()
+    host.run(f"printf '{strokes}' > {node}")
+    result = command.wait(timeout=90)
+    text = result.text.replace("\r", "")
+    assert result.status == 0, text + result.error
+    assert marked(text, "passed-name") == "AT Translated Set 2 keyboard"
+    assert re.findall(r"^recorded=(.*)$", text, re.M) == [
+        line for key in (35, 23, 28) for value in (1, 0) for line in (f"1 {key} {value}", "0 0 0")]
+    assert re.findall(r"^passed=(.*)$", text, re.M) == [f"1 {KEY_A} 1", "0 0 0", f"1 {KEY_A} 0", "0 0 0"]
+    assert marked(text, "light") == "1"
+    assert lit == ["1"]
+    assert host.run("cat /tmp/t/progress").text == "100\n"
+    assert "vdev progress: 50 listening" in result.error

@@ -82,6 +82,9 @@ int qvmx_queue_next(struct qvmx_queue *q, struct qvmx_request *ret_req);
  * queues). */
 void qvmx_queue_unget(struct qvmx_queue *q);
 
+/* Entries of the queue, as the driver set them: no more buffers are the device's at a time. */
+unsigned qvmx_queue_size(const struct qvmx_queue *q);
+
 /* Give buffer id back, `written` bytes from the start of its writable part on are valid. The driver
  * sees it at flush. */
 void qvmx_queue_done(struct qvmx_queue *q, uint32_t id, uint32_t written);
