@@ -271,6 +271,20 @@ def payload(sources, path):
             disk.truncate(PAYLOAD_SIZE)
 
 
+def guest_headers():
+    """What drivers for guest_kernel() are built with: `make -C THIS M=FOLDER modules`. Fetched when first asked for."""
+    version = os.path.basename(_modules_folder())
+
+    def finish(path):
+        # Debian's file names the other package by its place in an installed system.
+        makefile = f"{path}/usr/src/linux-headers-{version}/Makefile"
+        text = cache.file_bytes(makefile)
+        _write(makefile, text.replace(b"/usr/src/", b"$(dir $(lastword $(MAKEFILE_LIST)))../"))
+
+    tree = packages.tree("guest-headers", [f"linux-headers-{version}"], "linux-(headers|kbuild)-", finish)
+    return f"{tree}/usr/src/linux-headers-{version}"
+
+
 def everything():
     """{what: path} of all images."""
     return {make.__name__: make() for make in (guest_kernel, guest_vmlinux, guest_initrd, guest_tools,
