@@ -56,6 +56,13 @@ void qvmx_vdev_register(struct vdev_factory *factory, const struct qvmx_vdev_inf
 	registering.abi_version = abi_version;
 }
 
+uint64_t qvmx_features(void)
+{
+	return QVMX_FEATURE_CONF | QVMX_FEATURE_QUEUE | QVMX_FEATURE_LOOP | QVMX_FEATURE_REGION |
+	       QVMX_FEATURE_ACPI | QVMX_FEATURE_CPU | QVMX_FEATURE_LOAD | QVMX_FEATURE_MODEL |
+	       QVMX_FEATURE_PCI | QVMX_FEATURE_PIC;
+}
+
 static int dir_add(struct vdev_types *types, const char *dir, size_t len)
 {
 	if (!len || types->num_dirs == MAX_DIRS)

@@ -63,6 +63,32 @@ class Symbols(unittest.TestCase):
             self.compare(path)
 
 
+class Features(unittest.TestCase):
+    def test_each_group_has_a_bit_and_is_told_of(self):
+        header = (INCLUDE / "qvm/x/feature.h").read_text()
+        bits = {name: int(value, 16) for name, value in re.findall(r"#define QVMX_FEATURE_(\w+)\s+(0x\w+)u", header)}
+        groups = {path.stem.upper() for path in (INCLUDE / "qvm/x").glob("*.h")} - {"TEST", "FEATURE"}
+        self.assertEqual(set(bits) & groups, groups)
+        self.assertEqual(len(set(bits.values())), len(bits))
+        for number, name in enumerate("CONF QUEUE LOOP REGION ACPI CPU LOAD MODEL PCI PIC".split()):
+            self.assertEqual(bits[name], 1 << number, "a bit has changed its meaning")
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder) / "x.c"
+            # A vdev that does without what is not there: nobody_has_this is weak.
+            source.write_text(VDEV.replace("REGISTER", REGISTER.format("QVM_VDEV_ABI")).replace("CONTROL", "control").replace(
+                "return EOK;", """
+                if (ctrl == VDEV_CTRL_OPTIONS_END && nobody_has_this)
+                    nobody_has_this();
+                return qvmx_features() == WANTED ? EOK : qvmx_refuse(vdp, "other features");""").replace(
+                "static int control", "#include <qvm/x/conf.h>\n#include <qvm/x/feature.h>\nextern void nobody_has_this(void) __attribute__((weak));\n"
+                "static int control", 1))
+            subprocess.run(["cc", "-shared", "-fPIC", f"-DWANTED={sum(bits.values())}", f"-I{INCLUDE}", "-o", f"{folder}/vdev-x.so", source],
+                           check=True)
+            done = subprocess.run([BUILD / "qvm", "--vdev-dir", folder, "ram", "1m", "vdev", "x", "dryrun"], capture_output=True, text=True,
+                                  timeout=60, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+
 class WhatDoesNotFit(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

@@ -6,7 +6,7 @@
  * read (an error names the file, line and column), shown by `qvm --help vdev NAME`, and delivered
  * to `control` as VDEV_CTRL_FIRST_OPTIDX + i, where i is the index in `options`. It leaves
  * `option_list` in its factory NULL. Everything here has static lifetime. Called from the shared
- * object's constructor. Ours, not part of the documented API; since API feature QVMX_FEATURE_CONF.
+ * object's constructor. Ours, not part of the documented API.
  */
 #ifndef QVM_X_CONF_H
 #define QVM_X_CONF_H
