@@ -2,6 +2,7 @@
 """qvm without KVM: mistakes in files, dryrun, the ACPI tables. No board is needed."""
 import json
 import pathlib
+import re
 import struct
 import subprocess
 
@@ -370,3 +371,29 @@ def test_make_install(tmp_path):
         done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "vdev own" in done.stdout
+
+
+def guide_machines():
+    return re.findall(r"^```qvmconf\n(.*?)^```$", (TOP / "docs/guide.md").read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize("text", guide_machines(), ids=lambda text: re.findall(r"vdev (\S+)", text + "vdev none")[-1])
+def test_machines_of_the_guide(tmp_path, text):
+    """Each is right as it stands, with the host's things that it names."""
+    for name in ("vmlinuz", "initrd.img", "disk.img", "data.img"):
+        (tmp_path / name).write_bytes(bytes(4096))
+    (tmp_path / "bios.bin").write_bytes(bytes(256 * 1024))
+    (tmp_path / "keys.evemu").write_text("N: keys\n")
+    # What this machine may not have.
+    for path, stand_in in (("/dev/input/event3", "keys.evemu"), ("/dev/ttyUSB0", "/dev/null"), ("/var/crash", "."), ("/run/progress", "progress")):
+        text = text.replace(path, stand_in)
+    result = qvm(tmp_path, text, "dryrun")
+    assert result.returncode == 0, result.stderr
+
+
+def test_vdevs_have_pages_in_the_index():
+    names = {path.parent.name for path in (TOP / "vdevs").glob("*/*.scd")}
+    index = subprocess.run([TOP / "tools/vdevs-index", *(TOP / "vdevs").glob("*/*.scd")], check=True, capture_output=True, text=True).stdout
+    assert len(names) > 15
+    for name in names:
+        assert f"*vdev-{name}*(7)" in index
