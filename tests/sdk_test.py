@@ -14,7 +14,7 @@ import unittest
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 SANITIZE = sys.argv.pop(1)
 MOST_SECONDS = 60
-KINDS = ("mmio", "pio", "pci", "virtio", "boot")
+KINDS = ("mmio", "pio", "pci", "virtio", "boot", "trap")
 
 
 def run(words, status=0, **options):
@@ -67,7 +67,7 @@ class Sdk(unittest.TestCase):
                 tested = self.make(name, "test")
                 self.assertIn("[  PASSED  ]", tested.stdout + tested.stderr)
                 self.assertIn(" 0 found", self.make(name, "fuzz", "SECONDS=2").stdout)
-                self.assertIn(f"vdev {name}", self.make(name, "dryrun").stdout + f"vdev {name}" * (kind == "boot"))
+                self.assertIn(f"vdev {name}", self.make(name, "dryrun").stdout + f"vdev {name}" * (kind in ("boot", "trap")))
                 self.assertLess(processor_seconds() - before, MOST_SECONDS)
                 self.make(name, "install", f"DESTDIR={self.folder}/staged")
                 self.assertTrue(next((self.folder / "staged").rglob(f"vdev-{name}.so")))
