@@ -263,6 +263,37 @@ static void do_pci(struct qtest *q)
 	}
 }
 
+/* Instructions of a vCPU */
+
+static void do_msr(struct qtest *q)
+{
+	bool write = q->num_words > 2;
+	uint64_t index, value = 0;
+
+	if (!qtest_argument(q, 1, UINT32_MAX, &index) ||
+	    (write && !qtest_argument(q, 2, UINT64_MAX, &value)))
+		return;
+	if (!vdevtest_msr(q->t, write, (uint32_t)index, &value))
+		qtest_ok(q, "fault");
+	else if (write)
+		qtest_done(q);
+	else
+		qtest_ok(q, "0x%016llx", (unsigned long long)value);
+}
+
+static void do_cpuid(struct qtest *q)
+{
+	uint32_t regs[4];
+	uint64_t leaf;
+
+	if (!qtest_argument(q, 1, UINT32_MAX, &leaf))
+		return;
+	if (vdevtest_cpuid(q->t, (uint32_t)leaf, regs))
+		qtest_ok(q, "0x%08x 0x%08x 0x%08x 0x%08x", regs[0], regs[1], regs[2], regs[3]);
+	else
+		qtest_ok(q, "none");
+}
+
 /* The rest */
 
 static void do_run(struct qtest *q)
@@ -329,6 +360,9 @@ const struct qtest_request qtest_extensions[] = {
 	{ "x-alloc", do_alloc, 2, 3, true },
 	{ "x-pci-read", do_pci, 4, 4, true },
 	{ "x-pci-write", do_pci, 5, 5, false },
+	{ "x-msr-read", do_msr, 2, 2, true },
+	{ "x-msr-write", do_msr, 3, 3, false },
+	{ "x-cpuid", do_cpuid, 2, 2, true },
 	{ "x-run", do_run, 1, 1, false },
 	{ "x-wait", do_wait, 2, 2, false },
 	{ "x-ended", do_ended, 1, 1, true },

@@ -82,6 +82,12 @@ class Lines(Bench):
                                "OK", "OK 0x0050", "OK", "OK", "IRQ raise 8", "IRQ raise 0", "OK 3000000000", "OK",
                                "IRQ lower 8", "IRQ lower 0", "OK 0x00d0"])
 
+    def test_instructions(self):
+        got = self.run_test([vdev("cpu-model"), "microcode", "0x77", "brand", "AB"],
+                            "x-msr-read 0x8b\nx-msr-write 0x8b 1\nx-msr-read 0x8b\nx-msr-read 0x1234\nx-cpuid 0x80000002\nx-cpuid 1\n")
+        self.assertEqual(got, ["OK 0x0000007700000077", "OK", "OK 0x0000007700000077", "OK fault",
+                               "OK 0x00004241 0x00000000 0x00000000 0x00000000", "OK none"])
+
     def test_interrupt_inputs(self):
         got = self.run_test([*PICS, vdev("pckeyboard")],
                             "set_irq_in ioapic x 3 1\nset_irq_in nothing x 3 1\nirq_intercept_in nothing\nirq_intercept_out 8259\n")

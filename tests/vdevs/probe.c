@@ -26,10 +26,10 @@ enum { HOST_BYTES = 0x10000, TRAP_COOKIE = 7 };
 
 struct probe {
 	uint64_t args[3], result, error;
-	uint64_t counters[PROBE_NUM_COUNTERS];
-	uint8_t *host; /* memory for the guest */
-	uint64_t msr;  /* value of the register */
-	uint64_t keep; /* gram_find_free */
+	_Atomic uint64_t counters[PROBE_NUM_COUNTERS]; /* pulses and timers come on threads */
+	uint8_t *host;				       /* memory for the guest */
+	uint64_t msr;				       /* value of the register */
+	uint64_t keep;				       /* gram_find_free */
 	guest_intr_t line;
 	struct guest_timer *timer;
 	struct sigevent event;

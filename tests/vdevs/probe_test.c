@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The documented API on the bench, called by vdev probe and by one written for 7.x. */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <unistd.h>
 #include <qvm/gasp.h>
 #include <qvm/x/test.h>
@@ -111,6 +114,53 @@ static void memory_comes_and_goes(void **state)
 	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, at, 4), 0xffffffff);
 	assert_int_equal(run(t, PROBE_SET, at, 0x2000, PASS), EEXIST);
 	vdevtest_end(t);
+}
+
+struct reader {
+	struct vdevtest *t;
+	uint64_t at;
+	atomic_bool stop;
+	atomic_uint there, gone, other;
+};
+
+static void *keep_reading(void *arg)
+{
+	struct reader *r = arg;
+	struct vdevtest_cpu *cpu = vdevtest_cpu_create(r->t);
+
+	while (!atomic_load(&r->stop)) {
+		uint64_t value = vdevtest_cpu_read(cpu, VDEVTEST_MEM, r->at + 8, 4);
+
+		atomic_fetch_add(value == 0xa5a5a5a5   ? &r->there
+				 : value == 0xffffffff ? &r->gone
+						       : &r->other,
+				 1);
+	}
+	vdevtest_cpu_free(cpu);
+	return NULL;
+}
+
+/* Each access finds the memory or nothing, whatever happens to it meanwhile. */
+static void regions_change_while_others_use_them(void **state)
+{
+	struct reader r = { .t = test_start(PROBE), .at = 0x10000000 };
+	pthread_t threads[2];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, keep_reading, &r), 0);
+	for (unsigned i = 0; i < 300 || !atomic_load(&r.there) || !atomic_load(&r.gone); i++) {
+		assert_int_equal(run(r.t, PROBE_SET, r.at, 0x2000, PASS), EOK);
+		assert_int_equal(run(r.t, PROBE_SET, r.at, 0x2000, GRF_PASS_RD), EOK);
+		sched_yield();
+		assert_int_equal(run(r.t, PROBE_SET, r.at, 0x2000, GRF_NONE), EOK);
+		sched_yield();
+	}
+	atomic_store(&r.stop, true);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(atomic_load(&r.other), 0);
+	vdevtest_end(r.t);
 }
 
 static void regions_that_cannot_be(void **state)
@@ -284,6 +334,7 @@ int main(void)
 		cmocka_unit_test(registers_are_taken_over),
 		cmocka_unit_test(leaves_are_answered),
 		cmocka_unit_test(memory_comes_and_goes),
+		cmocka_unit_test(regions_change_while_others_use_them),
 		cmocka_unit_test(regions_that_cannot_be),
 		cmocka_unit_test(places_are_found),
 		cmocka_unit_test(state_is_reached),
