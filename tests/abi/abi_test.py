@@ -63,12 +63,26 @@ class Symbols(unittest.TestCase):
             self.compare(path)
 
 
+class Layouts(unittest.TestCase):
+    def test_every_struct_has_its_size_asserted(self):
+        asserted = "".join(path.read_text() for path in (TOP / "src/vdev").rglob("*.c"))
+        structs = set()
+        for header in INCLUDE.rglob("*.h"):
+            text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)
+            if header.name != "test.h":
+                structs.update(re.findall(r"^(?:typedef )?struct (\w+) \{", text, re.M))
+        self.assertGreater(len(structs), 15)
+        for name in structs:
+            self.assertTrue(re.search(rf"^(SIZE|OFFSET)\((struct {name}|{name}_t),", asserted, re.M),
+                            f"the layout of struct {name} is not asserted in src/vdev/abi.c")
+
+
 class Features(unittest.TestCase):
     def test_each_group_has_a_bit_and_is_told_of(self):
         header = (INCLUDE / "qvm/x/feature.h").read_text()
         bits = {name: int(value, 16) for name, value in re.findall(r"#define QVMX_FEATURE_(\w+)\s+(0x\w+)u", header)}
         groups = {path.stem.upper() for path in (INCLUDE / "qvm/x").glob("*.h")} - {"TEST", "FEATURE"}
-        self.assertEqual(set(bits) & groups, groups)
+        self.assertEqual(groups - set(bits), set(), "a group needs a bit in feature.h and in qvmx_features")
         self.assertEqual(len(set(bits.values())), len(bits))
         for number, name in enumerate("CONF QUEUE LOOP REGION ACPI CPU LOAD MODEL PCI PIC".split()):
             self.assertEqual(bits[name], 1 << number, "a bit has changed its meaning")

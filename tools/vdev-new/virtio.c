@@ -100,7 +100,7 @@ static struct vdev_factory factory = {
 	.control = device_control,
 	.vread = device_vread,
 	.vwrite = device_vwrite,
-	.factory_flags = VFF_VDEV_PCI,
+	.factory_flags = VFF_VDEV_PCI | VFF_VDEV_MEM | VFF_INTR_NONPCI,
 	.acc_sizes = 1u << 1 | 1u << 2 | 1u << 4 | 1u << 8,
 	.extra_space = sizeof(struct device),
 };

@@ -543,7 +543,7 @@ static struct vdev_factory factory = {
 	.vread = input_vread,
 	.vwrite = input_vwrite,
 	.timer = input_timer,
-	.factory_flags = VFF_VDEV_PCI | VFF_MUTEX,
+	.factory_flags = VFF_VDEV_PCI | VFF_VDEV_MEM | VFF_INTR_NONPCI | VFF_MUTEX,
 	.acc_sizes = 1u << 1 | 1u << 2 | 1u << 4 | 1u << 8,
 	.extra_space = sizeof(struct input),
 };

@@ -7,6 +7,15 @@
 
 #include "vdev/instr.h"
 
+/* The layouts of x/cpu.h that shared objects were built against; the others are in abi.c. */
+#define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "size of " #type)
+SIZE(struct qvmx_cpu_registers, 144);
+SIZE(struct qvmx_cpu_segment, 16);
+SIZE(struct qvmx_cpu_segments, 160);
+SIZE(struct qvmx_cpu_control, 56);
+SIZE(struct qvmx_cpu_debug, 48);
+SIZE(struct qvmx_cpu_fpu, 416);
+
 enum { X2APIC_FIRST = 0x800, X2APIC_LAST = 0x8ff };
 
 #define REG(name) (offsetof(struct qvmx_cpu_registers, name) / sizeof(uint64_t))
