@@ -136,10 +136,10 @@ unsigned gasp_region_set_soft(unsigned num_regions, const struct gasp_region *rg
 int gasp_region_info(const struct qvm_state_block *blk, struct gasp_region *rgn);
 
 /*
- * The lowest free place for size bytes at a multiple of align (0 or a power of two) of that type,
- * in [min_addr, max_addr]; nothing is reserved by it. gasp_find_free looks from 1 MiB on (ports:
- * from 0x1000). From VDEV_CTRL_ASSIGN on; in the running stage under gasp_lock. QSL_NO_LOCATION:
- * there is none.
+ * The lowest place for size bytes at a multiple of align (0 or a power of two) of that type, in
+ * [min_addr, max_addr], that is neither taken nor reserved by the file; nothing is reserved by it.
+ * gasp_find_free looks from 1 MiB on (ports: from 0x1000). From VDEV_CTRL_ASSIGN on; in the running
+ * stage under gasp_lock. QSL_NO_LOCATION: there is none.
  */
 uint64_t gasp_find_free(unsigned qst, uint64_t size, uint64_t align);
 uint64_t gasp_find_free_range(unsigned qst, uint64_t size, uint64_t align, uint64_t min_addr,

@@ -199,9 +199,19 @@ void pci_bus_lines_set(struct pci_bus *pb, struct irq_line *const lines[PCI_NUM_
 }
 
 /* Neighbours' pins go to different lines. */
+static unsigned line_number(const struct pci_device *dev)
+{
+	return (dev->devfn / 8 + dev->pin - 1) % PCI_NUM_LINES;
+}
+
+int pci_pin_gsi(const struct pci_device *dev)
+{
+	return dev->line ? (int)dev->bus->gsis[line_number(dev)] : -1;
+}
+
 static int line_attach(struct pci_device *dev)
 {
-	unsigned i = (dev->devfn / 8 + dev->pin - 1) % PCI_NUM_LINES;
+	unsigned i = line_number(dev);
 	int r;
 
 	if (!dev->pin || !dev->bus->lines[i])

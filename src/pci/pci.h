@@ -31,7 +31,8 @@ struct pci_device;
 enum {
 	PCI_NUM_BARS = 6,
 	PCI_MAX_MSIX_VECTORS = 2048,
-	PCI_DEVFN_NEXT = -1, /* the next free device number, function 0 */
+	PCI_NO_VENDOR = 0xffff, /* what the vendor id of no function reads */
+	PCI_DEVFN_NEXT = -1,	/* the next free device number, function 0 */
 };
 
 /* Device and function number as one: what `lspci` calls 00:DD.F. */
@@ -183,6 +184,8 @@ const char *pci_device_name(const struct pci_device *dev);
  * Both only while MSI-X is off, the line only without Interrupt Disable. Any thread.
  */
 void pci_intx_set(struct pci_device *dev, bool level);
+/* The number of the pin's line (pci_bus_lines_set), -1: it goes nowhere. */
+int pci_pin_gsi(const struct pci_device *dev);
 
 /* Where BAR bar is mapped now. False: it is not. Any thread. */
 bool pci_bar_mapped(struct pci_device *dev, unsigned bar, uint64_t *ret_addr);

@@ -172,6 +172,11 @@ void qvmx_pci_pin_set(vdev_t *vdp, int level)
 	pci_intx_set(vdev_instance_of(vdp)->pci, level != 0);
 }
 
+int qvmx_pci_pin_gsi(const vdev_t *vdp)
+{
+	return pci_pin_gsi(vdev_instance_of(vdp)->pci);
+}
+
 int qvmx_pci_msix_is_on(const vdev_t *vdp)
 {
 	return pci_msix_enabled(vdev_instance_of(vdp)->pci);

@@ -578,6 +578,23 @@ static uint64_t taken_end(const struct gasp *g, enum engine_space space, uint64_
 	return 0;
 }
 
+/* The end of what the file reserves in the way, 0: nothing. */
+static uint64_t reserved_end(const struct conf *conf, enum engine_space space, uint64_t start,
+			     uint64_t size)
+{
+	const enum conf_space wanted = space == ENGINE_IO ? CONF_SPACE_IO : CONF_SPACE_MEM;
+
+	for (unsigned i = 0; i < conf->num_reserves; i++)
+		for (unsigned k = 0; k < conf->reserves[i].num_locs; k++) {
+			const struct conf_loc *l = &conf->reserves[i].locs[k];
+			uint64_t len = MAX(l->len, UINT64_C(1));
+
+			if (l->space == wanted && range_overlaps(l->addr, len, start, size))
+				return l->addr + len;
+		}
+	return 0;
+}
+
 uint64_t gasp_find_free_range(unsigned qst, uint64_t size, uint64_t align, uint64_t min_addr,
 			      uint64_t max_addr)
 {
@@ -594,6 +611,8 @@ uint64_t gasp_find_free_range(unsigned qst, uint64_t size, uint64_t align, uint6
 	     at >= min_addr && at <= max_addr && size - 1 <= max_addr - at;) {
 		uint64_t end = taken_end(g, space, at, size);
 
+		if (!end)
+			end = reserved_end(g->host->conf, space, at, size);
 		if (!end)
 			return at;
 		if (align_up(end, align) <= at)

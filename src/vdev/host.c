@@ -311,6 +311,24 @@ static int instance_plan(struct vdev_instance *vi)
 	return rc ? rc : region_plan(vi, b);
 }
 
+/* Guests look for functions 1 to 7 of a device only where there is a function 0. */
+static void function_check(const struct vdev_instance *vi)
+{
+	const struct qvm_state_block *b = &vi->vdev.v_block;
+	unsigned dev = QSL_PCI_DEV(b->location);
+
+	if (b->qst_type != QST_PCI || b->location == QSL_NO_LOCATION ||
+	    !QSL_PCI_FUNC(b->location) ||
+	    pci_config_read(vi->host->pci, (unsigned)PCI_DEVFN(dev, 0), 0, 2) != PCI_NO_VENDOR)
+		return;
+	conf_error(vi->host->conf, &vi->conf->loc.pos,
+		   "%s is function %u of PCI device 0:%u, which has no function 0: the guest would "
+		   "not look for it",
+		   vi->label, (unsigned)QSL_PCI_FUNC(b->location), dev);
+	conf_expected(vi->host->conf, "another vdev at that device's function 0; "
+				      "`vdev pci-dummy` can hold it");
+}
+
 int vdev_host_configure(struct vdev_host *host)
 {
 	for (unsigned i = 0; i < host->conf->num_vdevs; i++) {
@@ -337,6 +355,8 @@ int vdev_host_configure(struct vdev_host *host)
 		if (rc)
 			return rc;
 	}
+	for (const struct vdev_instance *vi = host->first; vi; vi = vi->next)
+		function_check(vi);
 	return 0;
 }
 

@@ -187,7 +187,7 @@ int vio_mmio_plan(struct vdev_instance *vi)
 	if (rc)
 		return rc;
 	if (b->location % VIRTIO_MMIO_ALIGN)
-		conf_error(vi->host->conf, &vi->conf->loc.pos,
+		conf_error(vi->host->conf, vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos,
 			   "%s lies at 0x%llx, which is no multiple of %d", vi->label,
 			   (unsigned long long)b->location, VIRTIO_MMIO_ALIGN);
 	b->length = virtio_mmio_size(vio->mmio);

@@ -80,7 +80,8 @@ class Fuzz(unittest.TestCase):
                                ("ser8250", "intr", "ioapic:4", "hostdev", f">{self.folder}/out"), ("virtio-blk", "hostdev", str(disk)),
                                ("virtio-console", "hostdev", f">{self.folder}/out"), ("timer8254", "intr", "ioapic:0"),
                                ("virtio-input", "hostdev", str(SOURCE / "vdevs/virtio-input/hello.evemu")),
-                               ("progress", "hostdev", f">{self.folder}/progress")):
+                               ("progress", "hostdev", f">{self.folder}/progress"),
+                               ("virtio-entropy", "loc", "0x1c0d0000", "intr", "ioapic:16"), ("shmem", "create", "a,8192", "deny", "b")):
             with self.subTest(name):
                 self.assertIn(f"{RUNS} runs", self.fuzz([*PICS, vdev(name), *options], "--runs", str(RUNS)))
 

@@ -45,22 +45,39 @@ static bool is_core(const struct vdevtest_region *r)
 	return r->start == 0xe0000000;
 }
 
+static unsigned count_queues(struct vdevtest *t, unsigned dev)
+{
+	struct vdevtest_virtio *v = vdevtest_virtio_start(t, dev, UINT64_MAX, 16);
+	unsigned num = vdevtest_virtio_num_queues(v);
+
+	vdevtest_virtio_end(v);
+	return num;
+}
+
 static void look_at_pci(struct vdevtest *t, struct target *ret, unsigned dev)
 {
 	uint32_t vendor = vdevtest_pci_read(t, dev, 0, 2);
-	struct vdevtest_virtio *v;
 
 	if (vendor == NO_VENDOR)
 		return;
 	ret->pci[ret->num_pci].dev = dev;
 	/* Registers answer from here on. */
 	vdevtest_pci_write(t, dev, 4, 2, 7);
-	if (vendor == VIRTIO_VENDOR) {
-		v = vdevtest_virtio_start(t, dev, UINT64_MAX, 16);
-		ret->pci[ret->num_pci].num_queues = vdevtest_virtio_num_queues(v);
-		vdevtest_virtio_end(v);
-	}
+	if (vendor == VIRTIO_VENDOR)
+		ret->pci[ret->num_pci].num_queues = count_queues(t, dev);
 	ret->num_pci++;
+}
+
+/* VirtIO devices in memory have queues, and registers among the regions. */
+static void look_at_mmio(struct vdevtest *t, struct target *ret)
+{
+	uint64_t addr;
+
+	for (unsigned dev = VDEVTEST_MMIO;
+	     ret->num_pci < ARRAY_LEN(ret->pci) && vdevtest_mmio_place(t, dev, &addr); dev++) {
+		ret->pci[ret->num_pci].dev = dev;
+		ret->pci[ret->num_pci++].num_queues = count_queues(t, dev);
+	}
 }
 
 void target_look_at(struct vdevtest *t, struct target *ret)
@@ -72,6 +89,7 @@ void target_look_at(struct vdevtest *t, struct target *ret)
 	(void)vdevtest_ram_regions(t, &ret->ram, 1);
 	for (unsigned dev = 1; dev < NUM_DEVS; dev++)
 		look_at_pci(t, ret, dev);
+	look_at_mmio(t, ret);
 	n = vdevtest_regions(t, all, TARGET_MAX_REGIONS);
 	for (unsigned i = 0; i < n; i++)
 		if (!is_core(&all[i]))
@@ -283,7 +301,7 @@ static void line(struct dice *d, const struct target *target, struct strbuf *out
 
 	if (one_in(d, 12))
 		line_else(d, out);
-	else if (target->num_pci && one_in(d, 16))
+	else if (target->num_pci && target->pci[i].dev < VDEVTEST_MMIO && one_in(d, 16))
 		line_pci(d, target->pci[i].dev, out);
 	else if (target->num_pci && target->pci[i].num_queues && dice_roll(d, 5))
 		line_virtio(d, target, target->pci[i].dev, target->pci[i].num_queues, out);
@@ -299,7 +317,7 @@ void input_make(struct dice *d, const struct target *target, struct strbuf *out)
 	for (unsigned i = 0; i < target->num_pci; i++) {
 		if (target->pci[i].num_queues && !one_in(d, 12))
 			line_start(d, target->pci[i].dev, out);
-		else
+		else if (target->pci[i].dev < VDEVTEST_MMIO)
 			strbuf_printf(out, "x-pci-write %u 4 2 7\n", target->pci[i].dev);
 	}
 	for (unsigned n = (unsigned)dice_roll(d, MOST_NEW_LINES) + 1; n; n--)

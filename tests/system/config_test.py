@@ -68,6 +68,8 @@ def test_a_virtio_vdev_in_memory_has_a_place_and_a_line(tmp_path, text, said):
     ("ram 1m\n" + MMIO + "vdev virtio-console loc 0xfec00000 intr myioapic:17\n", ["vdev virtio-console overlaps vdev ioapic 'myioapic'"]),
     ("ram 512m\n" + MMIO, ["vdev virtio-entropy 'a' overlaps ram"]),
     ("ram 1m\n" + MMIO.replace("0x1c0d0000", "0xe8000000"), ["vdev virtio-entropy 'a' overlaps the PCI memory window"]),
+    ("ram 1m\nvdev virtio-entropy loc pci:0:3.1\nvdev virtio-entropy loc pci:0:4.0 name b\n",
+     ["vdev virtio-entropy is function 1 of PCI device 0:3, which has no function 0", "`vdev pci-dummy` can hold it"]),
     ("ram 1m\nvdev ser8250 loc 0x600\n", ["vdev ser8250 overlaps the ACPI platform"]),
     ("ram 1m\nvdev ser8250 loc 0xfffc\n", ["vdev ser8250 ends outside of the ports"]),
 ])
@@ -124,8 +126,8 @@ def test_dryrun_prints_the_machine(tmp_path):
 
 def test_acpi_tables_have_nothing_to_complain_of(tmp_path):
     """iasl disassembles and recompiles what the guest gets, without a warning."""
-    result = qvm(tmp_path, "ram 256m\ncpu cpu cpu cpu\nset acpi-dump-dir .\n" + guests.PLATFORM + "vdev ser8250 intr myioapic:4\n",
-                 "dryrun")
+    result = qvm(tmp_path, "ram 256m\ncpu cpu cpu cpu\nset acpi-dump-dir .\n" + guests.PLATFORM + "vdev ser8250 intr myioapic:4\n"
+                 "vdev virtio-entropy loc 0x1c0d0000 intr myioapic:16\n", "dryrun")
     assert result.returncode == 0, result.stderr
     assert {p.name for p in tmp_path.glob("*.dat")} == {"FACP.dat", "DSDT.dat", "APIC.dat", "MCFG.dat", "XSDT.dat", "RSDT.dat"}
     for table in sorted(tmp_path.glob("*.dat")):
@@ -135,6 +137,24 @@ def test_acpi_tables_have_nothing_to_complain_of(tmp_path):
             assert "Warning " not in said and "Error " not in said, said
             if command[1] != "-d":
                 assert "0 Errors, 0 Warnings, 0 Remarks" in said, said
+
+
+def test_virtio_devices_in_memory_are_in_the_acpi_tables(tmp_path):
+    """One LNRO0005 each, with its place and its line, level-triggered; above 4 GiB too. shmem has no id there."""
+    text = ("ram 256m\nset acpi-dump-dir .\n" + guests.PLATFORM + "vdev ioapic name gic loc 0xfec10000 pins 64\n"
+            "vdev virtio-entropy loc 0x1c0d0000 intr gic:41\nvdev virtio-entropy loc 0x100000000 intr myioapic:5\n"
+            "vdev shmem loc 0x1c050000 intr gic:38\nvdev virtio-entropy\n")
+    result = qvm(tmp_path, text, "dryrun")
+    assert result.returncode == 0, result.stderr
+    subprocess.run(["iasl", "-d", "DSDT.dat"], cwd=tmp_path, check=True, capture_output=True)
+    devices = (tmp_path / "DSDT.dsl").read_text().split("Device (")
+    found = [re.sub(r"\s+", " ", re.sub(r"//.*", "", d)) for d in devices if "LNRO0005" in d]
+    assert len(found) == 2 and "0x1C050000" not in "".join(devices)
+    for device, parts in zip(found, (("Name (_UID, Zero)", "Memory32Fixed (ReadWrite, 0x1C0D0000,", "0x00000041"),
+                                     ("Name (_UID, One)", "QWordMemory", "0x0000000100000000", "0x00000005"))):
+        assert "Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive" in device
+        for part in parts:
+            assert part in device, device
 
 
 def acpi_table(signature=b"SSDT", body=b"\0" * 8, length=None, checksum=None):

@@ -17,15 +17,16 @@ LIST = "for d in /sys/bus/pci/devices/*; do echo pci ${d##*/} $(cat $d/vendor $d
 
 
 def test_pci_list_in_configuration_order(host):
-    """Bridge, disk, network, console: successive device numbers, the classes and ids that VirtIO and QNX name."""
+    """Bridge, disk, network, shared memory, console: successive device numbers, the classes and ids that VirtIO and QNX name."""
     text = host.linux(LIST + "ls /sys/bus/virtio/drivers/*/ -d; for v in /sys/bus/virtio/devices/*; do "
-                      "echo driver $(basename $(readlink $v/driver)); done", extra=SCRATCH + NET, before=TAP)
+                      "echo driver $(basename $(readlink $v/driver)); done", extra=SCRATCH + NET + "vdev shmem\n", before=TAP)
     found = re.findall(r"^pci 0000:(\S+) 0x(\S+) 0x(\S+) 0x(\S+) 0x(\S+)", text, re.M)
     assert [(bdf, f"{v}:{d}", c, s) for bdf, v, d, c, s in found] == [
         ("00:00.0", "1c05:0002", "060000", "1c05"),
         ("00:01.0", "1af4:1042", "018000", "1c05"),
         ("00:02.0", "1af4:1041", "028000", "1c05"),
-        ("00:03.0", "1af4:1043", "078000", "1c05"),
+        ("00:03.0", "1c05:0001", "058000", "1c05"),
+        ("00:04.0", "1af4:1043", "078000", "1c05"),
     ]
     assert re.findall(r"^driver (\S+)", text, re.M) == ["virtio_blk", "virtio_net", "virtio_console"]
 

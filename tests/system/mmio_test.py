@@ -21,7 +21,7 @@ VDEVS = {"blk": "vdev virtio-blk hostdev /dev/board/scratch name virtio-blk_qvm1
 # An ioapic of the file's own with the name and the lines of the documented system.
 GIC = guests.PLATFORM.replace("vdev ioapic intr apic name myioapic", "vdev ioapic intr apic accel off name gic pins 48").replace(
     "myioapic", "gic")
-LINES = {"myioapic": 16, "gic": 40}
+LINES = {"myioapic": 16, "gic": 41}
 
 BOUND = ("for v in /sys/bus/virtio/devices/*; do echo bound=$(basename $(readlink $v/driver)) "
          "$(basename $(dirname $(readlink -f $v))) $(cut -c35 $v/features); done\n"

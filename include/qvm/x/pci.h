@@ -77,6 +77,11 @@ void qvmx_pci_interrupt(vdev_t *vdp, unsigned vector);
  * on. Running stage, any thread. */
 void qvmx_pci_pin_set(vdev_t *vdp, int level);
 
+/* The line of the pin as the guest's tables number it (GSI), or -1: it leads nowhere. Running
+ * stage.
+ */
+int qvmx_pci_pin_gsi(const vdev_t *vdp);
+
 /* 1: the guest has MSI-X on. Running stage, any thread. */
 int qvmx_pci_msix_is_on(const vdev_t *vdp);
 
