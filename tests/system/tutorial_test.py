@@ -35,3 +35,10 @@ def test_every_command(tmp_path):
         assert line in said or line.startswith("interrupts: "), f"'{line}' is not in:\n{said[-6000:]}"
     assert int(re.search(r"^interrupts: (\d+)$", said, re.M).group(1)) >= 5
     assert re.search(r"^ *\d+: +[1-9].*metronome$", said, re.M)
+    # The same device and driver without messages: the pin.
+    words = 'cd /payload && qvm/bin/qvm --vdev-dir . @vm.qvmconf cmdline "console=hvc0 quiet pci=nomsi" < /dev/null'
+    done = subprocess.run([TOP / "lab/board", "run", "--payload", tmp_path / "metronome/payload", "--", words], env=env,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "identity 31564551, interrupts by a pin" in done.stdout
+    assert int(re.search(r"^interrupts: (\d+)", done.stdout, re.M).group(1)) >= 5
