@@ -156,6 +156,7 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 	gasp_map_handle_t handle;
 	struct itimerspec at = { .it_value.tv_nsec = 1000000 };
 	timer_t timer;
+	char path[64];
 	size_t len;
 
 	p->result = p->error = 0;
@@ -220,6 +221,11 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 		memcpy(&p->result, p->host + a[0], 8);
 		if (a[1])
 			memcpy(p->host + a[0], &a[2], 8);
+		break;
+	case PROBE_PATH:
+		memset(path, 0, sizeof(path));
+		p->error = (uint64_t)vdev_path(path, sizeof(path), vdp);
+		memcpy(&p->result, path + a[0], 8);
 		break;
 	case PROBE_TIMER:
 		p->error = (uint64_t)guest_timer_notify(p->timer, NULL, a[0]);

@@ -20,6 +20,7 @@ enum command {
 	PROBE_POWER,
 	PROBE_HOST,  /* offset, write?, value */
 	PROBE_TIMER, /* ns */
+	PROBE_PATH,  /* offset in the text */
 };
 
 enum counter {

@@ -312,6 +312,23 @@ static void a_fatal_error_ends_the_start(void **state)
 	test_refused(PROBE "outf that", "does not like 'that'");
 }
 
+static void a_named_vdev_has_a_path(void **state)
+{
+	struct vdevtest *t;
+	uint64_t text;
+
+	(void)state;
+	unsetenv("QVM_RUN_DIR");
+	t = test_start("system sys " PROBE "name p");
+	assert_int_equal(run(t, PROBE_PATH, 6, 0, 0), strlen("/run/qvm/sys/p"));
+	text = reg(t, 0);
+	assert_memory_equal(&text, "vm/sys/p", 8);
+	vdevtest_end(t);
+	t = test_start(PROBE);
+	assert_int_equal(run(t, PROBE_PATH, 0, 0, 0), 0);
+	vdevtest_end(t);
+}
+
 /* Compiled with QVM_VDEV_API 71. */
 static void old_vdevs_build_and_run(void **state)
 {
@@ -342,6 +359,7 @@ int main(void)
 		cmocka_unit_test(interrupts_are_assigned),
 		cmocka_unit_test(pulses_and_timers),
 		cmocka_unit_test(a_fatal_error_ends_the_start),
+		cmocka_unit_test(a_named_vdev_has_a_path),
 		cmocka_unit_test(old_vdevs_build_and_run),
 	};
 

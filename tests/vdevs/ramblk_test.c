@@ -56,6 +56,19 @@ static uint8_t run(struct fixture *f, unsigned queue, uint32_t type, uint64_t se
 	return *(uint8_t *)vdevtest_ram(f->t, f->status, 1);
 }
 
+/* By registers in memory: what is there is what a driver looks for. */
+static void it_lies_in_memory_too(void **state)
+{
+	struct vdevtest *t = test_start("ram 64m vdev ioapic name io "
+					"vdev ramblk loc 0x1c0d0000 intr io:16 size 65536");
+
+	(void)state;
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x1c0d0000, 4), 0x74726976);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x1c0d0008, 4), 2); /* a disk */
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x1c0d0100, 4), 128);
+	vdevtest_end(t);
+}
+
 static void both_queues_reach_one_disk(void **state)
 {
 	struct fixture f = start("ram 64m vdev ramblk size 65536 serial number-7");
@@ -100,6 +113,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_queues_reach_one_disk),
+		cmocka_unit_test(it_lies_in_memory_too),
 		cmocka_unit_test(a_reset_waits_for_the_worker),
 	};
 
