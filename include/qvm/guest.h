@@ -91,9 +91,12 @@ void guest_pic_notify(const vdev_t *vdp, unsigned param, guest_intr_notification
  */
 int guest_intr_assign(vdev_t *vdp, guest_intr_t *gip);
 
-/* The line is level triggered (level 1) or edge triggered (0), which the guest's tables then say.
- * After guest_intr_assign, in the same stage. Returns EOK or EINVAL: no controller, or too late.
- * (Arguments ours.) */
+/*
+ * Note in gip that its line is level triggered (level 1: GIPF_LEVEL in param) or edge triggered
+ * (0), for the controller's table_spec. A guest for x86-64 sets the trigger mode of a pin itself,
+ * by what ACPI says of the device. In the stages of guest_intr_assign. Returns EOK or EINVAL: no
+ * controller, or too late. (Arguments ours.)
+ */
 int guest_intr_level(guest_intr_t *gip, int level);
 
 /* The number of pins of the controller that gip names, 0 if none. Start-up stage. */
