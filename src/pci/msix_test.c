@@ -25,6 +25,9 @@ static int counting_routes_set(struct engine *e, const struct engine_msi_route *
 			       unsigned num)
 {
 	routings++;
+	for (unsigned i = 0; i < num; i++)
+		for (unsigned k = 0; k < i; k++)
+			assert_int_not_equal(routes[i].gsi, routes[k].gsi);
 	return bench_ops->routes_set(e, routes, num);
 }
 

@@ -370,6 +370,16 @@ def test_a_shared_object_that_is_no_vdev_is_refused(tmp_path):
     assert "vdev-nothing.so cannot be loaded" in result.stderr
 
 
+def test_a_shared_object_that_needs_what_nobody_has_is_refused(tmp_path):
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", tmp_path / "vdev-needs.so"], check=True, text=True,
+                   input="void nobody_has_this(void); __attribute__((constructor)) static void f(void) { nobody_has_this(); }")
+    path = tmp_path / "vm.qvmconf"
+    path.write_text("ram 1m\nvdev needs\n")
+    result = subprocess.run([QVM, "--vdev-dir", tmp_path, f"@{path}"], capture_output=True, text=True, check=False)
+    assert result.returncode == 65
+    assert re.search(r"vdev-needs.so cannot be loaded: .*nobody_has_this", result.stderr), result.stderr
+
+
 def test_make_install(tmp_path):
     """DESTDIR and PREFIX; then the new tree alone builds and loads a vdev. The build folder keeps its own prefix."""
     def make(prefix, *words):

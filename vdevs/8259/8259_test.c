@@ -105,6 +105,23 @@ static void the_second_chip_is_on_line_2(void **state)
 	vdevtest_end(t);
 }
 
+/* With automatic ends of interrupt nothing blocks the second chip's next request: its output is an
+ * edge for the first chip all the same. */
+static void the_second_chip_has_two_at_once(void **state)
+{
+	struct vdevtest *t = test_start(OWN);
+
+	(void)state;
+	init(t, 3);
+	raise_line(t, COM3);
+	raise_line(t, COM4);
+	assert_int_equal(vdevtest_acknowledge(t), 0x3a);
+	assert_true(vdevtest_extint(t));
+	assert_int_equal(vdevtest_acknowledge(t), 0x3c);
+	assert_false(vdevtest_extint(t));
+	vdevtest_end(t);
+}
+
 static void lower_lines_rank_higher(void **state)
 {
 	struct vdevtest *t = test_start(OWN);
@@ -220,6 +237,7 @@ int main(void)
 		cmocka_unit_test(both_places),
 		cmocka_unit_test(an_edge_interrupts_once),
 		cmocka_unit_test(the_second_chip_is_on_line_2),
+		cmocka_unit_test(the_second_chip_has_two_at_once),
 		cmocka_unit_test(lower_lines_rank_higher),
 		cmocka_unit_test(masks_and_modes),
 		cmocka_unit_test(level_triggered),

@@ -133,22 +133,27 @@ static void terminal_count_interrupts_once(void **state)
 	vdevtest_end(t);
 }
 
+/* The same in virtual time. */
+static unsigned edges_until(struct vdevtest *t, uint64_t ms)
+{
+	assert_true(vdevtest_clock_set(t, ms * 1000000));
+	return vdevtest_messages(t, 0, NULL, NULL);
+}
+
 static void a_rate_interrupts_again_and_again(void **state)
 {
-	struct vdevtest *t = test_start(OWN);
+	struct vdevtest *t = vdevtest_start_stepped(OWN, 1);
 
 	(void)state;
+	assert_non_null(t);
 	unmask(t);
-	program(t, 0, 2, 11932);
-	unsigned n = edges_in(t, 300);
-
-	assert_in_range(n, 3, 31);
+	program(t, 0, 2, 11932); /* 10 ms */
+	assert_in_range(edges_until(t, 305), 29, 31);
 	program(t, 0, 2, 2); /* more than anybody can take: the host is not flooded */
-	n = edges_in(t, 100);
-	assert_in_range(n, 3, 1000);
+	assert_in_range(edges_until(t, 405), 500, 1001);
 	out(t, 0x43, 0x34); /* a control word stops it */
-	edges_in(t, 5);
-	assert_int_equal(edges_in(t, 50), 0);
+	edges_until(t, 406);
+	assert_int_equal(edges_until(t, 456), 0);
 	vdevtest_end(t);
 }
 
