@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "conf/conf.h"
+#include "vdev/implicit/builtin.h"
 #include "vdev/types.h"
 #include "vm/json.h"
 #include "vm/vm.h"
@@ -215,9 +216,8 @@ static int list_variables(const struct conf *conf)
 		const struct conf_set *set = conf_set_find(conf, o->name, -1);
 		const char *value = set ? set->value.text : v->initial;
 
-		printf("%-22s %-11s %-7s %-18s  %s%s\n", o->name, type_name(o) + 1, v->context,
-		       *value ? value : "-", o->help,
-		       v->state == CONF_VARIABLE_LATER ? " (not built yet)" : "");
+		printf("%-22s %-11s %-7s %-18s  %s\n", o->name, type_name(o) + 1, v->context,
+		       *value ? value : "-", o->help);
 	}
 	return 0;
 }
@@ -269,7 +269,8 @@ static int configure(struct vdev_types *types, int argc, char **argv, int first_
 {
 	const struct conf_env env = { .ctx = types,
 				      .find_vdev = vdev_types_find,
-				      .vdev_name = vdev_types_name };
+				      .vdev_name = vdev_types_name,
+				      .implicit_vdev = vdev_builtin.name };
 	struct conf *conf = conf_new(&env);
 	int status = VM_STATUS_START_FAILED;
 

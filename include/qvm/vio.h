@@ -98,6 +98,13 @@ int vio_ctrl_gen_fdt(struct vio_state *vsp, const char *name, int parent_node);
 /* In VDEV_CTRL_PCI_BARS. Returns EOK or an errno. */
 int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg);
 
+/*
+ * In VDEV_CTRL_GEN_FDT: the device's node, NAME@ADDRESS, under parent_node, which is `arg` cast to
+ * int. Nothing happens for a PCI device, which the guest finds by its bus. A vdev that does not
+ * call it gets a node called virtio_mmio. Returns EOK or an errno.
+ */
+int vio_ctrl_gen_fdt(struct vio_state *vsp, const char *name, int parent_node);
+
 #ifdef __cplusplus
 }
 #endif

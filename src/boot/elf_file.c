@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vcpu_state.h"
+
 /* The note by which a kernel offers the PVH entry: name "Xen", as Xen's public elfnote.h has it. */
 #define NOTE_PVH_NAME	  "Xen"
 #define NOTE_PHYS32_ENTRY 18u
@@ -58,7 +60,8 @@ static int read_head(struct elf_file *f, const char **ret_why)
 		return elf_fail(-ENOEXEC, "it is too short to be an ELF file", ret_why);
 	if ((!f->is_64 && h.ident[EI_CLASS] != ELFCLASS32) || h.ident[EI_DATA] != ELFDATA2LSB ||
 	    h.ident[EI_VERSION] != EV_CURRENT)
-		return elf_fail(-ENOEXEC, "it is an ELF file, but not of a kind that x86 has",
+		return elf_fail(-ENOEXEC,
+				"it is an ELF file, but not of a kind that this processor has",
 				ret_why);
 	type = f->is_64 ? h.e64.e_type : h.e32.e_type;
 	machine = f->is_64 ? h.e64.e_machine : h.e32.e_machine;
@@ -67,7 +70,7 @@ static int read_head(struct elf_file *f, const char **ret_why)
 	f->num_headers = f->is_64 ? h.e64.e_phnum : h.e32.e_phnum;
 	entry_len = f->is_64 ? h.e64.e_phentsize : h.e32.e_phentsize;
 	want_len = f->is_64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
-	if (machine != (f->is_64 ? EM_X86_64 : EM_386))
+	if (machine != (unsigned)(f->is_64 ? ENGINE_ELF_MACHINE : ENGINE_ELF_MACHINE_32))
 		return elf_fail(-ENOEXEC, "it is an ELF program for another processor", ret_why);
 	if (type != ET_EXEC)
 		return elf_fail(-ENOEXEC,

@@ -232,6 +232,9 @@ struct conf_env {
 						  const char **ret_why);
 	/* The name of the index-th type that there is, NULL behind the last: for "did you mean". */
 	const char *(*vdev_name)(void *ctx, unsigned index);
+	/* The type of a vdev that is there without a line, before all others; a line of it says
+	 * more about it. NULL: there is none. */
+	const char *implicit_vdev;
 	/* PICs that are there without a vdev line; NULL-terminated. "apic" is always known. */
 	const char *const *implicit_pics;
 	/* The environment for $env{}; NULL: getenv. */
@@ -352,7 +355,6 @@ int conf_option_value(const struct qvmx_option *opt, const char *text,
 
 enum conf_variable_state {
 	CONF_VARIABLE_BUILT,
-	CONF_VARIABLE_LATER,	 /* known, not built yet: an error */
 	CONF_VARIABLE_NO_EFFECT, /* about what Linux does not have: a warning */
 };
 

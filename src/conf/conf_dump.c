@@ -182,6 +182,8 @@ static void dump_vdev(const struct conf *c, struct strbuf *out, unsigned index)
 	static const char *const accels[] = { "auto", "on", "off" };
 	const struct conf_vdev *v = &c->vdevs[index];
 
+	if (!v->pos.source) /* the implicit one, of which the file says nothing */
+		return;
 	strbuf_add_text(out, "vdev ");
 	dump_text(out, v->type_name.text);
 	strbuf_add_char(out, '\n');

@@ -23,7 +23,7 @@ static void parse_report_unknown(struct conf *c, const struct conf_word *w)
 	switch (c->priv->context) {
 	case CONF_IN_VDEV:
 		conf_error(c, &w->pos, "unknown option '%s' of vdev %s", w->text,
-			   c->vdevs[c->num_vdevs - 1].type_name.text);
+			   c->vdevs[c->priv->vdev].type_name.text);
 		return;
 	case CONF_IN_CPU:
 		conf_error(c, &w->pos, "unknown option '%s' of cpu", w->text);
@@ -63,7 +63,7 @@ static void parse_expect_options(struct conf *c)
 		return;
 	}
 	if (c->priv->context == CONF_IN_VDEV)
-		type = c->vdevs[c->num_vdevs - 1].type;
+		type = c->vdevs[c->priv->vdev].type;
 	if (!type) {
 		conf_expected(c, "an entry such as ram, cpu, load, cmdline, vdev or set");
 		return;
@@ -104,7 +104,7 @@ static bool parse_skips(const struct conf *c, const struct conf_word *w,
 	if (skip->source == w->pos.source && skip->line == w->pos.line)
 		return true;
 	if (c->priv->context == CONF_IN_VDEV)
-		return !c->vdevs[c->num_vdevs - 1].type;
+		return !c->vdevs[c->priv->vdev].type;
 	return c->priv->context == CONF_IN_UNKNOWN;
 }
 
@@ -113,6 +113,7 @@ int conf_parse(struct conf *c)
 	struct conf_priv *p = c->priv;
 	struct conf_pos skip = { 0 };
 
+	conf_vdev_add_implicit(c);
 	while (p->next < p->num_words && !p->no_memory) {
 		const struct conf_word *w = &p->words[p->next++];
 		const struct conf_keyword *keyword;

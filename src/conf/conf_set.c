@@ -21,8 +21,7 @@ static const struct conf_variable variables[] = {
 	  "on" },
 	{ { "fdt-dump-file", QVMX_OPT_PATH, .help = "write the guest's device tree to this file" },
 	  "global",
-	  "",
-	  CONF_VARIABLE_LATER },
+	  "" },
 	{ { "grow-heap", QVMX_OPT_ADDRESS, .help = "enlarge the heap by this; no effect on Linux" },
 	  "global",
 	  "0",
@@ -137,14 +136,10 @@ bool conf_set_read(struct conf *c, const struct conf_word *w)
 	value = conf_take_argument(c, w, "VARIABLE VALUE");
 	if (!variable || !value || !conf_check_option(c, name, value, &variable->option, "set"))
 		return false;
-	if (variable->state == CONF_VARIABLE_LATER) {
-		conf_error(c, &name->pos, "'set %s' is not built yet", name->text);
-		return false;
-	}
 	if (variable->state == CONF_VARIABLE_NO_EFFECT)
 		conf_warning(c, &name->pos, "'set %s' has no effect on Linux", name->text);
 	if (!strcmp(variable->context, "vdev") && c->priv->context == CONF_IN_VDEV)
-		set.vdev = (int)c->num_vdevs - 1;
+		set.vdev = (int)c->priv->vdev;
 	if (!strcmp(variable->context, "cpu") && c->priv->context == CONF_IN_CPU)
 		set.cpu = (int)c->num_cpus - 1;
 	set.var = (struct conf_text){ name->text, name->pos };

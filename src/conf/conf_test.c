@@ -148,6 +148,41 @@ static void test_words_number(void **state)
 	conf_free(c);
 }
 
+/* One is there before the first word; a line of it says more about it and makes no second one. */
+static void test_implicit_vdev(void **state)
+{
+	struct conf_env env = conf_fake_env;
+	const char text[] = "safety vdev sober intr gic:33\nvdev gic name other set debug off\n"
+			    "vdev sober name b intr other:34\n";
+	struct strbuf out = { 0 };
+
+	(void)state;
+	env.implicit_vdev = "gic";
+	struct conf *c = conf_new(&env);
+
+	assert_non_null(c);
+	assert_int_equal(conf_read_text(c, "x.qvmconf", text, sizeof(text) - 1), 0);
+	assert_int_equal(conf_parse(c), 0);
+	/* Its name is the one that counts at the end, for users before the line too. */
+	assert_int_equal(c->num_errors, 1);
+	assert_int_equal(c->diags[0].pos.line, 1);
+	assert_int_equal(c->num_vdevs, 3);
+	assert_string_equal(c->vdevs[0].name.text, "other");
+	assert_int_equal(c->vdevs[0].pos.line, 2);
+	assert_int_equal(c->sets[0].vdev, 0);
+	assert_int_equal(c->vdevs[2].intrs[0].pic_vdev, 0);
+	conf_free(c);
+
+	c = conf_new(&env);
+	assert_int_equal(conf_read_text(c, "x.qvmconf", "vdev sober intr gic:33\n", 23), 0);
+	assert_int_equal(conf_parse(c), 0);
+	assert_int_equal(c->num_errors, 0);
+	conf_dump(c, &out);
+	assert_string_equal(strbuf_text(&out), "vdev sober\n\tintr gic:33\n");
+	strbuf_free(&out);
+	conf_free(c);
+}
+
 static void test_later_stage(void **state)
 {
 	struct conf *c = parse_text("vdev virtio-blk loc 0x1000\nvdev virtio-net loc 0x1000\n");
@@ -308,19 +343,13 @@ static void test_set_query(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_option_value),
-		cmocka_unit_test(test_option_bounds),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_places),
-		cmocka_unit_test(test_words_number),
-		cmocka_unit_test(test_later_stage),
-		cmocka_unit_test(test_note_of_lost_error),
-		cmocka_unit_test(test_no_vdevs),
-		cmocka_unit_test(test_real_environment),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_variables),
-		cmocka_unit_test(test_loggers),
-		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_option_value), cmocka_unit_test(test_option_bounds),
+		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_places),
+		cmocka_unit_test(test_words_number), cmocka_unit_test(test_implicit_vdev),
+		cmocka_unit_test(test_later_stage),  cmocka_unit_test(test_note_of_lost_error),
+		cmocka_unit_test(test_no_vdevs),     cmocka_unit_test(test_real_environment),
+		cmocka_unit_test(test_limits),	     cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_loggers),	     cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_set_query),
 	};
 

@@ -22,7 +22,7 @@ const char *conf_option_word(const struct conf_option *option)
 
 static struct conf_vdev *vdev_open(struct conf *c)
 {
-	return &c->vdevs[c->num_vdevs - 1];
+	return &c->vdevs[c->priv->vdev];
 }
 
 static void vdev_report_unknown(struct conf *c, const struct conf_word *vdev,
@@ -63,17 +63,40 @@ bool conf_vdev_open(struct conf *c, const struct conf_word *w)
 	}
 	if (!name || name->bad)
 		return false;
+	c->priv->context = CONF_IN_VDEV;
+	if (env->implicit_vdev && !strcmp(env->implicit_vdev, name->text)) {
+		/* There is one; the file says more about it. */
+		c->priv->vdev = 0;
+		c->vdevs[0].pos = w->pos;
+		c->vdevs[0].type_name.pos = name->pos;
+		return true;
+	}
 	v = conf_append(c, &c->vdevs, &c->num_vdevs, sizeof(*v));
 	if (!v)
 		return false;
+	c->priv->vdev = c->num_vdevs - 1;
 	v->pos = w->pos;
 	v->type_name = (struct conf_text){ name->text, name->pos };
 	if (env->find_vdev)
 		v->type = env->find_vdev(env->ctx, name->text, &why);
 	if (!v->type)
 		vdev_report_unknown(c, w, name, why);
-	c->priv->context = CONF_IN_VDEV;
 	return true;
+}
+
+void conf_vdev_add_implicit(struct conf *c)
+{
+	const struct conf_env *env = &c->priv->env;
+	const char *why = NULL;
+
+	if (!env->implicit_vdev)
+		return;
+	struct conf_vdev *v = conf_append(c, &c->vdevs, &c->num_vdevs, sizeof(*v));
+
+	if (!v)
+		return;
+	v->type_name.text = env->implicit_vdev;
+	v->type = env->find_vdev(env->ctx, env->implicit_vdev, &why);
 }
 
 /* The same option given before is forgotten: the last one wins. */
@@ -335,7 +358,9 @@ static void vdev_check_required(struct conf *c, const struct conf_vdev *v)
 /* With `safety` each vdev must be a safety variant. */
 static void vdev_check_safety(struct conf *c, const struct conf_vdev *v)
 {
-	if (!c->safety || !v->type || v->type->safety)
+	/* What is part of qvm is not looked at. */
+	if (!c->safety || !v->type || v->type->safety ||
+	    (c->priv->env.implicit_vdev && v == &c->vdevs[0]))
 		return;
 	conf_error(c, &v->type_name.pos, "vdev %s is no safety variant", v->type_name.text);
 	conf_note(c, &c->safety_pos, "the VM has only those because of 'safety'");

@@ -215,8 +215,6 @@ static bool word_blob(struct conf *c, const struct conf_word *w, enum conf_blob 
 		conf_not_built(c, &verb->pos, "pass");
 		return word_pass_blob(c, verb, blob);
 	}
-	if (blob == CONF_BLOB_FDT)
-		conf_not_built(c, &w->pos, "fdt load");
 	return word_load_blob(c, verb, blob);
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "base/strbuf.h"
 #include "base/util.h"
+#include "vcpu_state.h"
 
 enum engine_space { ENGINE_MEM, ENGINE_IO, ENGINE_NUM_SPACES };
 
@@ -41,6 +42,8 @@ struct guest_cpu {
 enum engine_end {
 	ENGINE_END_STOPPED,	/* vcpu_kick after `stop` was set by the caller */
 	ENGINE_END_SHUTDOWN,	/* triple fault */
+	ENGINE_END_POWER_OFF,	/* the guest has switched itself off, or ... */
+	ENGINE_END_RESET,	/* ... asked for a reset, by firmware calls that the engine has */
 	ENGINE_END_UNSUPPORTED, /* engine_host.unsupported returned false */
 	ENGINE_END_ERROR	/* the engine failed */
 };
@@ -103,37 +106,43 @@ struct engine_host {
 
 enum engine_irqchip {
 	ENGINE_IRQCHIP_NONE,   /* local APICs and message signalled interrupts only */
-	ENGINE_IRQCHIP_KERNEL, /* ioapic and 8259s of the engine too */
+	ENGINE_IRQCHIP_KERNEL, /* ioapic and 8259s of the engine too; AArch64: the GIC */
 	ENGINE_IRQCHIP_SPLIT,  /* local APICs of the engine, the other chips above it */
 };
 
 enum { ENGINE_KERNEL_PINS = 24, ENGINE_MAX_PINS = 1920 };
 
+/* AArch64's interrupt controller; addresses are guest-physical, 0: none. */
+struct engine_gic {
+	unsigned version; /* 2 or 3 */
+	uint64_t dist;
+	uint64_t cpu;	/* version 3: the redistributors, else the CPU interface */
+	uint64_t its;	/* messages by an ITS, or ... */
+	uint64_t frame; /* ... by the GICv2m frame here, which is not the engine's: what is sent to
+			   ENGINE_GIC_SETSPI in it raises the pin in its data */
+};
+
+enum { ENGINE_GIC_SETSPI = 0x40 };
+
 /* An interrupt machine: kind, and what more there is. */
 struct engine_machine {
 	enum engine_irqchip irqchip;
-	bool pit;	   /* kernel: the 8254 too */
-	unsigned num_pins; /* split: pins of ioapics, at most ENGINE_MAX_PINS; they have the first
-			      GSIs */
+	bool pit; /* kernel: the 8254 too */
+	struct engine_gic gic;
+	unsigned num_pins; /* of all controllers, at most ENGINE_MAX_PINS; they have the first GSIs
+			    */
 };
 
-enum engine_mode {
-	ENGINE_MODE_REAL,      /* 16-bit; cs_base:rip, the other segments at 0 */
-	ENGINE_MODE_PROTECTED, /* 32-bit, flat, no paging */
-	ENGINE_MODE_LONG,      /* 64-bit, flat, paging by cr3 */
-};
+/* GSIs that are pins of the machine's controllers, or set aside for them; messages have those
+ * behind them. */
+static inline unsigned engine_machine_pins(const struct engine_machine *machine)
+{
+	return machine->irqchip == ENGINE_IRQCHIP_SPLIT
+		       ? machine->num_pins
+		       : MAX(machine->num_pins, (unsigned)ENGINE_KERNEL_PINS);
+}
 
-/* State of the boot vCPU. Interrupts are off; registers that are not here are 0. */
-struct engine_boot {
-	enum engine_mode mode;
-	uint64_t rip, rsp, rax, rbx, rsi, cr3;
-	uint64_t gdt_base;
-	uint16_t gdt_limit, code_selector, data_selector;
-	uint64_t cs_base; /* real mode */
-};
-
-/* The general registers of a vCPU; x86-64: rax rbx rcx rdx rsi rdi rsp rbp r8 to r15 rip rflags. */
-enum { ENGINE_NUM_REGS = 18 };
+/* The general registers of a vCPU, in the order of vcpu_state.h. */
 struct engine_regs {
 	uint64_t r[ENGINE_NUM_REGS];
 };
@@ -145,6 +154,8 @@ struct engine_msi_route {
 	uint32_t gsi;
 	uint32_t data;
 	uint64_t addr;
+	uint32_t device; /* who sends it, for an engine whose controller tells devices apart: bus <<
+			    8 | devfn */
 };
 
 /* What a VM may ask for; all zero is the usual. */
@@ -171,8 +182,9 @@ struct engine_ops {
 	 * KiB. */
 	int (*memory_set)(struct engine *e, unsigned slot, uint64_t gpa, uint64_t len, void *hva,
 			  bool readonly);
-	/* Sets first_msi_gsi too. */
-	int (*irqchip_set)(struct engine *e, const struct engine_machine *machine);
+	/* Sets first_msi_gsi too. *ret_why: what this engine lacks, if that is known. */
+	int (*irqchip_set)(struct engine *e, const struct engine_machine *machine,
+			   const char **ret_why);
 	/* Before the first vCPU. -ENOTSUP: *ret_why says what this engine lacks. */
 	int (*options_set)(struct engine *e, const struct engine_options *options,
 			   const char **ret_why);
@@ -218,7 +230,8 @@ struct engine_ops {
 	int (*routes_set)(struct engine *e, const struct engine_msi_route *routes, unsigned num);
 	/* fd (an eventfd) raises gsi. What it counted before is delivered at once. */
 	int (*irqfd_set)(struct engine *e, unsigned gsi, int fd, bool on);
-	int (*msi_send)(struct engine *e, uint64_t addr, uint32_t data);
+	/* gsi counts for nothing. */
+	int (*msi_send)(struct engine *e, const struct engine_msi_route *message);
 	/* Split: the output of the 8259s, at LINT0 of the boot vCPU. Any thread. */
 	void (*extint_set)(struct engine *e, bool level);
 	void (*destroy)(struct engine *e);

@@ -72,7 +72,7 @@ void irq_destroy(struct irq *irq)
 	free(irq);
 }
 
-int irq_vector_create(struct irq *irq, struct irq_vector *ret_vector)
+int irq_vector_create(struct irq *irq, uint32_t device, struct irq_vector *ret_vector)
 {
 	unsigned i = 0;
 	int rc = -ENOSPC, fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -84,8 +84,9 @@ int irq_vector_create(struct irq *irq, struct irq_vector *ret_vector)
 		i++;
 	if (i < IRQ_MAX_VECTORS) {
 		irq->used[i / 8] |= (uint8_t)(1u << (i % 8));
-		*ret_vector =
-			(struct irq_vector){ .fd = fd, .gsi = irq->engine->first_msi_gsi + i };
+		*ret_vector = (struct irq_vector){ .fd = fd,
+						   .gsi = irq->engine->first_msi_gsi + i,
+						   .device = device };
 		rc = 0;
 	}
 	pthread_mutex_unlock(&irq->lock);
@@ -117,7 +118,8 @@ static int route_set(struct irq *irq, const struct engine_msi_route *wanted)
 		i++;
 	bool found = i < irq->num_routes;
 
-	if (found && irq->routes[i].addr == wanted->addr && irq->routes[i].data == wanted->data)
+	if (found && irq->routes[i].addr == wanted->addr && irq->routes[i].data == wanted->data &&
+	    irq->routes[i].device == wanted->device)
 		return 0;
 	if (!found) {
 		struct engine_msi_route *more = realloc(irq->routes, (i + 1) * sizeof(*more));
@@ -141,7 +143,9 @@ static int route_set(struct irq *irq, const struct engine_msi_route *wanted)
 
 int irq_vector_route(struct irq *irq, struct irq_vector *vector, uint64_t addr, uint32_t data)
 {
-	const struct engine_msi_route wanted = { .gsi = vector->gsi, .addr = addr, .data = data };
+	const struct engine_msi_route wanted = {
+		.gsi = vector->gsi, .addr = addr, .data = data, .device = vector->device
+	};
 
 	if (vector->routed && vector->addr == addr && vector->data == data)
 		return 0;

@@ -23,6 +23,7 @@ enum { IRQ_MAX_VECTORS = 2048, IRQ_MAX_LINE_SOURCES = 32 };
 struct irq_vector {
 	int fd; /* eventfd, -1: not made */
 	uint32_t gsi;
+	uint32_t device; /* as in engine_msi_route */
 	bool routed, attached;
 	uint64_t addr;
 	uint32_t data;
@@ -31,8 +32,9 @@ struct irq_vector {
 int irq_create(struct engine *engine, struct irq **ret_irq) MUST_CHECK;
 void irq_destroy(struct irq *irq);
 
-/* Make the eventfd and reserve a route. -ENOSPC: IRQ_MAX_VECTORS are in use. */
-int irq_vector_create(struct irq *irq, struct irq_vector *ret_vector) MUST_CHECK;
+/* Make the eventfd and reserve a route; device: who sends, as in engine_msi_route. -ENOSPC:
+ * IRQ_MAX_VECTORS are in use. */
+int irq_vector_create(struct irq *irq, uint32_t device, struct irq_vector *ret_vector) MUST_CHECK;
 void irq_vector_destroy(struct irq *irq, struct irq_vector *vector);
 
 /* What the vector sends; touches the routing table only if it changed. */

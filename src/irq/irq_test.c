@@ -39,7 +39,7 @@ static void test_vector(void **state)
 	uint64_t addr;
 	uint32_t data;
 
-	assert_int_equal(irq_vector_create(f->irq, &v), 0);
+	assert_int_equal(irq_vector_create(f->irq, 0, &v), 0);
 	assert_int_equal(irq_vector_attach(f->irq, &v, true), -EINVAL); /* no route yet */
 	irq_vector_signal(&v);
 	assert_true(irq_vector_pending(&v));
@@ -64,13 +64,13 @@ static void test_gsis_are_distinct_and_reused(void **state)
 	struct fixture *f = *state;
 	struct irq_vector a, b, c;
 
-	assert_int_equal(irq_vector_create(f->irq, &a), 0);
-	assert_int_equal(irq_vector_create(f->irq, &b), 0);
+	assert_int_equal(irq_vector_create(f->irq, 0, &a), 0);
+	assert_int_equal(irq_vector_create(f->irq, 0, &b), 0);
 	assert_int_not_equal(a.gsi, b.gsi);
 	uint32_t gsi = a.gsi;
 
 	irq_vector_destroy(f->irq, &a);
-	assert_int_equal(irq_vector_create(f->irq, &c), 0);
+	assert_int_equal(irq_vector_create(f->irq, 0, &c), 0);
 	assert_int_equal(c.gsi, gsi);
 	irq_vector_destroy(f->irq, &b);
 	irq_vector_destroy(f->irq, &c);

@@ -99,7 +99,7 @@ int pci_msix_attach(struct pci_device *dev, struct irq *irq)
 	struct pci_msix *msix = dev->msix;
 
 	while (msix && msix->num_vectors < msix->num) {
-		int r = irq_vector_create(irq, &msix->vectors[msix->num_vectors]);
+		int r = irq_vector_create(irq, dev->devfn, &msix->vectors[msix->num_vectors]);
 
 		if (r < 0)
 			return r;

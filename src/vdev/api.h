@@ -20,6 +20,7 @@
 #include <qvm/x/acpi.h>
 #include <qvm/x/conf.h>
 #include <qvm/x/cpu.h>
+#include <qvm/x/fdt.h>
 #include <qvm/x/feature.h>
 #include <qvm/x/load.h>
 #include <qvm/x/loop.h>

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
 #include "base/thread.h"
 #include "vdev/host.h"
 #include "vdev/state.h"
@@ -86,6 +85,7 @@ void guest_msi_signal(vdev_t *src, uint64_t addr, unsigned data)
 int vdev_msi_send(const vdev_t *src, uint64_t addr, unsigned data)
 {
 	struct vdev_host *host = vdev_instance_of(src)->host;
+	const struct engine_msi_route message = { .addr = addr, .data = data };
 
 	if (!host->engine) {
 		vdev_logf(QL_QVM_ERR, src, "guest_msi_signal is a call of the running stage");
@@ -99,7 +99,7 @@ int vdev_msi_send(const vdev_t *src, uint64_t addr, unsigned data)
 		r->deliver(r->pic, src, addr, data, r->cookie);
 		return EOK;
 	}
-	return -host->engine->ops->msi_send(host->engine, addr, data);
+	return -host->engine->ops->msi_send(host->engine, &message);
 }
 
 void guest_msi_register(vdev_t *pic, uint64_t paddr, uint64_t mask,

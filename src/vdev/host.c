@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "address.h"
 #include "vdev/gasp.h"
 #include "vdev/instr.h"
 

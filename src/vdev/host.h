@@ -26,6 +26,7 @@
 #include "pci/pci.h"
 #include "vdev/types.h"
 
+struct devtree;
 struct loop;
 struct clock;
 struct gasp;
@@ -89,6 +90,7 @@ struct vdev_instance {
 	const struct qvmx_extint_ops *extint; /* as an 8259 */
 	struct loop *loop;		      /* NULL: has no thread */
 	struct vio_state_internal *vio;
+	bool in_tree;		/* it has made its node of the device tree */
 	struct pci_device *pci; /* of qvmx_pci_function */
 	_Atomic bool pci_master;
 	struct log_limit log_limit;
@@ -145,6 +147,7 @@ struct vdev_host {
 	struct vdev_intx intx;
 	struct vdev_acpi *acpi;
 	unsigned num_acpi;
+	struct devtree *tree; /* while vdevs describe themselves in it */
 	struct vdev_load *loads;
 	unsigned num_loads;
 	struct vdev_hpet hpet; /* from the end of ASSIGN on */
@@ -213,6 +216,8 @@ int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *
  * host->acpi. */
 int vdev_host_configured(struct vdev_host *host) MUST_CHECK;
 void vdev_host_gen_acpi(struct vdev_host *host);
+/* Or VDEV_CTRL_GEN_FDT, where the guest gets a device tree. What a vdev returned, negative. */
+int vdev_host_gen_fdt(struct vdev_host *host, struct devtree *tree) MUST_CHECK;
 
 /* Tell boot vdevs of a piece of a file that was loaded. Its path outlives the host. -ENOMEM. */
 int vdev_host_load_add(struct vdev_host *host, const struct vdev_load *piece) MUST_CHECK;
@@ -290,13 +295,24 @@ void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args);
  * was recorded. */
 int fatal_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg);
 
-/* Parts of this folder. pic.c: lines and the interrupt machine. */
-int pic_intrs(struct vdev_instance *vi);      /* `intr` of the file */
-int pic_machine_pick(struct vdev_host *host); /* after ASSIGN */
+/* Parts of this folder. pic.c: lines. */
+int pic_intrs(struct vdev_instance *vi); /* `intr` of the file */
+struct vdev_line *pic_line_of(const guest_intr_t *gip);
+/* 0: *ret_intr is the line of that number; -ENOENT: there is none; errors of plan_intr_add. */
+int pic_line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how, const char *owner,
+		   guest_intr_t *ret_intr);
+/* One more interrupt of vi, which becomes one more source of its line. */
+int pic_intr_keep(struct vdev_instance *vi, guest_intr_t *intr);
+/* Per architecture, after ASSIGN: fills in host->machine. */
+int pic_machine_pick(struct vdev_host *host);
+/* What a kind of interrupt machine is, for people; by enum engine_irqchip. */
+extern const char *const pic_machine_texts[];
 const char *pic_name(const struct vdev_instance *pic);
 int pic_attach(struct vdev_instance *vi);	     /* its lines */
 struct irq_line *pic_line(const guest_intr_t *intr); /* after pic_attach */
 void vdev_host_intx_attach(struct vdev_host *host);
+/* fdt.c: the node of a VirtIO device in memory; nothing for another one. EOK or an errno. */
+int fdt_virtio_node(struct vdev_instance *vi, const char *name, int parent);
 void vio_free(struct vio_state_internal *vio);
 /* A VirtIO vdev at a place in memory: its registers become part of v_block, mistakes are recorded
  * (-ENOMEM); later its doorbells are the engine's. */

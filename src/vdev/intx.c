@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Interrupt pins of PCI functions: four lines behind the classic interrupts. They are claimed when
- * all vdevs have theirs, so that a user's `intr` always comes first.
+ * Interrupt pins of PCI functions: four lines among those that the address plan sets aside. They
+ * are claimed when all vdevs have theirs, so that a user's `intr` always comes first.
  */
+#include "address.h"
 #include "vdev/host.h"
-
-enum { FIRST_GSI = 16, LAST_GSI = 23 };
 
 static bool gsi_reserved(const struct conf *conf, unsigned gsi)
 {
@@ -22,7 +21,7 @@ void vdev_host_intx_plan(struct vdev_host *host)
 
 	if (!pci_bus_pins(host->pci))
 		return;
-	for (unsigned gsi = FIRST_GSI; gsi <= LAST_GSI && x->num < PCI_NUM_LINES; gsi++) {
+	for (unsigned gsi = INTX_FIRST_GSI; gsi <= INTX_LAST_GSI && x->num < PCI_NUM_LINES; gsi++) {
 		if (gsi_reserved(host->conf, gsi) ||
 		    !vdev_host_line_claim(host, gsi, "PCI interrupt pins", &x->lines[x->num]))
 			continue;

@@ -9,10 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
 #include "vdev/host.h"
 
-#define PORT_8254    0x40u
 #define LINE_CASCADE 2u
 
 static struct vdev_instance *instance_of_conf(struct vdev_host *host, int index)
@@ -30,7 +28,7 @@ const char *pic_name(const struct vdev_instance *pic)
 	return pic->type->conf.pic_name ? pic->type->conf.pic_name : pic->type->name;
 }
 
-static struct vdev_line *line_of(const guest_intr_t *gip)
+struct vdev_line *pic_line_of(const guest_intr_t *gip)
 {
 	if (!gip->pic)
 		return NULL;
@@ -43,14 +41,14 @@ static struct vdev_line *line_of(const guest_intr_t *gip)
 
 struct irq_line *pic_line(const guest_intr_t *intr)
 {
-	return line_of(intr)->line;
+	return pic_line_of(intr)->line;
 }
 
 /* One more source of the line that intr names. */
 static int line_add(guest_intr_t *intr)
 {
 	struct vdev_instance *pic = vdev_instance_of(intr->pic);
-	struct vdev_line *l = line_of(intr);
+	struct vdev_line *l = pic_line_of(intr);
 
 	if (!l) {
 		l = calloc(1, sizeof(*l));
@@ -76,7 +74,7 @@ static unsigned pin_number(const guest_intr_t *intr)
 	return (unsigned)strtoul(text, NULL, 10);
 }
 
-static int intr_keep(struct vdev_instance *vi, guest_intr_t *intr)
+int pic_intr_keep(struct vdev_instance *vi, guest_intr_t *intr)
 {
 	guest_intr_t *more = realloc(vi->intrs, (vi->num_intrs + 1) * sizeof(*more));
 
@@ -135,7 +133,7 @@ static int intr_add(struct vdev_instance *vi, const struct conf_intr *ci)
 
 	if (rc)
 		return rc == -ENOMEM ? rc : 0;
-	return intr_keep(vi, &intr);
+	return pic_intr_keep(vi, &intr);
 }
 
 int pic_intrs(struct vdev_instance *vi)
@@ -164,9 +162,8 @@ static struct vdev_instance *pic_of_gsi(const struct vdev_host *host, unsigned g
 	return NULL;
 }
 
-/* 0: *ret_intr is the line; -ENOENT: there is none; errors of plan_intr_add. */
-static int line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how,
-		      const char *owner, guest_intr_t *ret_intr)
+int pic_line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how, const char *owner,
+		   guest_intr_t *ret_intr)
 {
 	unsigned pin;
 	struct vdev_instance *pic = pic_of_gsi(host, gsi, &pin);
@@ -194,104 +191,10 @@ bool vdev_host_line_claim(struct vdev_host *host, unsigned gsi, const char *owne
 		if (host->plan->intrs[i].line == pin &&
 		    !strcmp(host->plan->intrs[i].pic, pic_name(pic)))
 			return false;
-	if (line_claim(host, gsi, PLAN_INTR_ALONE, owner, &intr) || line_add(&intr))
+	if (pic_line_claim(host, gsi, PLAN_INTR_ALONE, owner, &intr) || line_add(&intr))
 		return false;
 	*ret_intr = intr;
 	return true;
-}
-
-/* The first reason counts. */
-static void machine_split(struct vdev_machine *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static void machine_split(struct vdev_machine *m, const char *fmt, ...)
-{
-	va_list args;
-
-	if (m->engine.irqchip == ENGINE_IRQCHIP_SPLIT)
-		return;
-	m->engine.irqchip = ENGINE_IRQCHIP_SPLIT;
-	va_start(args, fmt);
-	vsnprintf(m->why, sizeof(m->why), fmt, args);
-	va_end(args);
-}
-
-/* Why KVM cannot be this chip, if so. */
-static void machine_look_at(struct vdev_machine *m, const struct vdev_instance *vi)
-{
-	unsigned long long at = vi->vdev.v_block.location;
-	const guest_intr_t *intr = &vi->vdev.v_intr;
-
-	if (vi->num_pins && vi->chip != QVMX_CHIP_IOAPIC)
-		machine_split(m, "%s is an interrupt controller that KVM does not have", vi->label);
-	if (vi->chip < 0)
-		return;
-	if (vi->conf->accel == CONF_ACCEL_OFF)
-		machine_split(m, "%s has `accel off`", vi->label);
-	if (vi->chip == QVMX_CHIP_IOAPIC && vi->gsi_base > 0)
-		machine_split(m, "%s is a second one, and KVM has one", vi->label);
-	if (vi->chip == QVMX_CHIP_IOAPIC && at != ADDRESS_IOAPIC)
-		machine_split(m, "%s lies at 0x%llx, and KVM's at 0x%llx", vi->label, at,
-			      ADDRESS_IOAPIC);
-	if (vi->chip == QVMX_CHIP_IOAPIC && vi->num_pins != ENGINE_KERNEL_PINS)
-		machine_split(m, "%s has %u pins, and KVM's has %u", vi->label, vi->num_pins,
-			      ENGINE_KERNEL_PINS);
-	if (vi->chip == QVMX_CHIP_8254 && at != PORT_8254)
-		machine_split(m, "%s lies at port 0x%llx, and KVM's at port 0x%x", vi->label, at,
-			      PORT_8254);
-	if (vi->chip == QVMX_CHIP_8254 && intr->pic && (intr->param & GIPF_PIN_MASK))
-		machine_split(m, "%s has the interrupt line %u, and KVM's has line 0", vi->label,
-			      intr->param & GIPF_PIN_MASK);
-	if (vi->chip == QVMX_CHIP_8254 && intr->pic && line_of(intr)->num_sources > 1)
-		machine_split(m, "%s shares its interrupt line, and KVM's cannot", vi->label);
-}
-
-/* The 8254's line is line 0 if the file does not say. */
-static int machine_timer_line(struct vdev_host *host, struct vdev_instance *vi)
-{
-	guest_intr_t intr;
-
-	if (vi->num_intrs)
-		return 0;
-	int rc = line_claim(host, 0, PLAN_INTR_YIELDS, vi->label, &intr);
-
-	return rc ? (rc == -ENOMEM ? rc : 0) : intr_keep(vi, &intr);
-}
-
-int pic_machine_pick(struct vdev_host *host)
-{
-	struct vdev_machine *m = &host->machine;
-	const struct vdev_instance *any = NULL, *ioapic = NULL;
-	int rc = 0;
-
-	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
-		if (vi->chip == QVMX_CHIP_IOAPIC && !ioapic)
-			ioapic = vi;
-		if ((vi->chip >= 0 || vi->num_pins) && !any)
-			any = vi;
-		if (vi->chip == QVMX_CHIP_8254 && !rc)
-			rc = machine_timer_line(host, vi);
-		m->engine.pit |= vi->chip == QVMX_CHIP_8254;
-	}
-	if (rc)
-		return rc;
-	if (!any) {
-		snprintf(m->why, sizeof(m->why), "there is no ioapic, 8259 or timer8254");
-		return 0;
-	}
-	m->engine.irqchip = ENGINE_IRQCHIP_KERNEL;
-	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
-		machine_look_at(m, vi);
-	if (!ioapic || !m->extint[0] || !m->extint[1])
-		machine_split(m, "KVM's chips come together, and there is no %s",
-			      !ioapic	      ? "vdev ioapic"
-			      : !m->extint[0] ? "vdev 8259 at port 0x20"
-					      : "vdev 8259 at port 0xa0");
-	if (m->engine.irqchip == ENGINE_IRQCHIP_KERNEL) {
-		snprintf(m->why, sizeof(m->why), "it is what the file asks for, and KVM has it");
-		for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
-			vi->modelled = vi->chip >= 0;
-	}
-	return 0;
 }
 
 /* Lines 0 to 15 of the first ioapic are those of the 8259s, too. */
@@ -339,7 +242,7 @@ int pic_attach(struct vdev_instance *vi)
 			rc = irq_line_source_add(l->line, &source);
 	}
 	/* A controller stands before its users, so its lines are there. */
-	struct vdev_line *up = line_of(&vi->vdev.v_intr);
+	struct vdev_line *up = pic_line_of(&vi->vdev.v_intr);
 
 	if (!rc && up && up->line && vi->vdev.v_factory->pic && vi->vdev.v_factory->pic->notify)
 		rc = irq_line_watch(up->line, controller_notified, vi);
@@ -368,7 +271,7 @@ void vdev_host_eoi(struct vdev_host *host, unsigned vector)
 
 errno_t guest_intr_signal(guest_intr_t *gip, guest_intr_state_t gis)
 {
-	struct vdev_line *l = line_of(gip);
+	struct vdev_line *l = pic_line_of(gip);
 
 	if (!l || !l->line)
 		return EINVAL;
@@ -378,7 +281,7 @@ errno_t guest_intr_signal(guest_intr_t *gip, guest_intr_state_t gis)
 void guest_pic_notify(const vdev_t *vdp, unsigned param, guest_intr_notifications_t gin)
 {
 	const guest_intr_t intr = { .pic = (vdev_t *)(uintptr_t)vdp, .param = param };
-	struct vdev_line *l = line_of(&intr);
+	struct vdev_line *l = pic_line_of(&intr);
 
 	if (l && l->line)
 		irq_line_notify(l->line, (int)gin);
@@ -432,7 +335,7 @@ int guest_intr_assign(vdev_t *vdp, guest_intr_t *gip)
 
 	rc = plan_intr_add(vi->host->plan, &use);
 	if (!rc)
-		rc = intr_keep(vi, &intr);
+		rc = pic_intr_keep(vi, &intr);
 	if (rc)
 		return -rc;
 	*gip = vi->intrs[vi->num_intrs - 1];
@@ -552,7 +455,7 @@ int qvmx_intr_get(const vdev_t *vdp, unsigned n, guest_intr_t *ret_intr)
 
 int qvmx_intr_own(guest_intr_t *gip, int on)
 {
-	struct vdev_line *l = line_of(gip);
+	struct vdev_line *l = pic_line_of(gip);
 
 	if (!l || !l->line)
 		return EINVAL;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "vdev/api.h"
+#include "vdev/implicit/builtin.h"
 #include "vdev/object.h"
 
 /* Descriptions began without what follows the options. */
@@ -206,6 +207,7 @@ static enum conf_space default_space(unsigned flags)
 	return flags & VFF_VDEV_MEM || !(flags & VFF_VDEV_PCI) ? CONF_SPACE_MEM : CONF_SPACE_PCI;
 }
 
+/* Of what is registered. */
 static struct vdev_type *type_make(const char *name, const char *path)
 {
 	struct vdev_type *t = calloc(1, sizeof(*t));
@@ -292,6 +294,13 @@ static int type_load(struct vdev_types *types, const char *dir, const char *name
 	return *ret_type ? 0 : -ENOMEM;
 }
 
+static const struct conf_vdev_type *type_add(struct vdev_types *types, struct vdev_type *t)
+{
+	t->next = types->first;
+	types->first = t;
+	return &t->conf;
+}
+
 const struct conf_vdev_type *vdev_types_find(void *ctx, const char *name, const char **ret_why)
 {
 	struct vdev_types *types = ctx;
@@ -300,6 +309,16 @@ const struct conf_vdev_type *vdev_types_find(void *ctx, const char *name, const 
 	for (struct vdev_type *t = types->first; t; t = t->next)
 		if (strcmp(t->name, name) == 0)
 			return &t->conf;
+	if (vdev_builtin.name && strcmp(vdev_builtin.name, name) == 0) {
+		registering = (struct registration){ .factory = vdev_builtin.factory,
+						     .info = vdev_builtin.info,
+						     .abi_version = QVM_VDEV_ABI };
+		struct vdev_type *t = type_make(name, "qvm");
+
+		if (!t)
+			*ret_why = "out of memory";
+		return t ? type_add(types, t) : NULL;
+	}
 	for (unsigned i = 0; i < types->num_dirs && !strchr(name, '/'); i++) {
 		struct vdev_type *t;
 		int rc = type_load(types, types->dirs[i], name, &t);
@@ -310,9 +329,7 @@ const struct conf_vdev_type *vdev_types_find(void *ctx, const char *name, const 
 			*ret_why = rc == -ENOMEM ? "out of memory" : types->why;
 			return NULL;
 		}
-		t->next = types->first;
-		types->first = t;
-		return &t->conf;
+		return type_add(types, t);
 	}
 	used = (size_t)snprintf(types->why, sizeof(types->why), "there is no vdev-%s.so in ", name);
 	for (unsigned i = 0; i < types->num_dirs && used < sizeof(types->why); i++)

@@ -158,11 +158,9 @@ int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
 			  virtio_pci_create(vio->vi->host->pci, vio->device, &info, &vio->pci));
 }
 
-/* Guests for x86-64 have no device tree; ACPI tells them of devices in memory. */
 int vio_ctrl_gen_fdt(struct vio_state *vsp, const char *name, int parent_node)
 {
-	(void)vsp, (void)name, (void)parent_node;
-	return ENOTSUP;
+	return vsp->vsip ? fdt_virtio_node(vsp->vsip->vi, name, parent_node) : EINVAL;
 }
 
 static void mmio_line_set(void *opaque, bool level)

@@ -182,7 +182,7 @@ static int plan_all(struct vdevtest *t, const struct vdevtest_setup *setup)
 	static const struct pci_bus_info pci = {
 		.ecam_base = ADDRESS_ECAM,
 		.ecam_buses = ADDRESS_ECAM_BUSES,
-		.config_ports = true,
+		.config_ports = PCI_HAS_CONFIG_PORTS,
 		.mem32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN },
 	};
 	int rc = read_configuration(t, setup);
@@ -254,7 +254,7 @@ static int assemble(struct vdevtest *t)
 
 	t->engine = bench_create();
 	if (!rc && t->engine)
-		rc = t->engine->ops->irqchip_set(t->engine, &t->host->machine.engine);
+		rc = t->engine->ops->irqchip_set(t->engine, &t->host->machine.engine, &why);
 	if (!rc && t->engine)
 		rc = irq_create(t->engine, &t->irq);
 	if (!rc)

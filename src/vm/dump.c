@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vcpu_state.h"
+
 enum { DUMP_PAGE = 4096, DUMP_CHUNK = 256 << 10 };
 
 extern char **environ;
@@ -124,7 +126,7 @@ static int dump_headers(struct dump_out *out)
 		.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
 			     EV_CURRENT },
 		.e_type = ET_CORE,
-		.e_machine = EM_X86_64,
+		.e_machine = ENGINE_ELF_MACHINE,
 		.e_version = EV_CURRENT,
 		.e_phoff = sizeof(file),
 		.e_ehsize = sizeof(file),

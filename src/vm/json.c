@@ -263,28 +263,29 @@ static json_t *js_loads(const struct conf *conf, bool *ok)
 	return loads;
 }
 
+struct js_list {
+	json_t *array;
+	bool *ok;
+};
+
+static void js_acpi_device(void *ctx, const struct acpi_device *d)
+{
+	struct js_list *list = ctx;
+	json_t *device = json_object();
+
+	js_set(device, "hid", js_text(d->hid), list->ok);
+	js_set(device, "uid", js_number(d->uid), list->ok);
+	js_set(device, "resources", js_number(d->num_resources), list->ok);
+	js_add(list->array, device, list->ok);
+}
+
 static json_t *js_acpi_devices(struct vm *vm, bool *ok)
 {
-	json_t *devices = json_array();
-	struct vm_acpi_arrays arrays;
-	struct acpi_config cfg;
+	struct js_list list = { json_array(), ok };
 
-	vdev_host_gen_acpi(vm->vdevs);
-	if (vm_acpi_config(vm, &cfg, &arrays)) {
+	if (vm_acpi_devices(vm, js_acpi_device, &list))
 		*ok = false;
-		return devices;
-	}
-	for (size_t i = 0; i < cfg.num_devices; i++) {
-		json_t *device = json_object();
-
-		js_set(device, "hid", js_text(cfg.devices[i].hid), ok);
-		js_set(device, "uid", js_number(cfg.devices[i].uid), ok);
-		js_set(device, "resources", js_number(cfg.devices[i].num_resources), ok);
-		js_add(devices, device, ok);
-	}
-	free(arrays.devices);
-	free(arrays.resources);
-	return devices;
+	return list.array;
 }
 
 static json_t *js_machine(struct vm *vm, bool *ok)

@@ -261,6 +261,10 @@ static void *vm_cpu_main(void *arg)
 			  cpu->gcp->index);
 		vm_end(vm, GTC_NORMAL_EXIT);
 		break;
+	case ENGINE_END_POWER_OFF:
+	case ENGINE_END_RESET: /* whoever started the VM starts it anew, or not */
+		vm_end(vm, GTC_NORMAL_EXIT);
+		break;
 	case ENGINE_END_UNSUPPORTED:
 		vm_end(vm, GTC_UNSUPPORTED);
 		break;
@@ -659,6 +663,17 @@ static int vm_engine_create(struct vm *vm)
 	return rc;
 }
 
+static int vm_irqchip_set(struct vm *vm)
+{
+	const char *why = NULL;
+	int rc = vm->engine->ops->irqchip_set(vm->engine, &vm->vdevs->machine.engine, &why);
+
+	if (rc)
+		log_write(LOG_SEV_FATAL, "KVM does not make the interrupt machine: %s",
+			  why ? why : strerror(-rc));
+	return rc;
+}
+
 /* `set counter-offset` and `exit-on-halt`, `unsupported register`. */
 static int vm_options_set(struct vm *vm)
 {
@@ -724,14 +739,15 @@ static int vm_assemble(struct vm *vm)
 	if (rc)
 		return rc;
 	STEP(memory_attach(vm->mem, vm->engine), "KVM does not take the guest's memory");
-	STEP(vm->engine->ops->irqchip_set(vm->engine, &vm->vdevs->machine.engine),
-	     "KVM does not make the interrupt machine");
+	rc = vm_irqchip_set(vm);
+	if (rc)
+		return rc;
 	STEP(bus_create(&vm->bus), "the bus");
+	STEP(vm_cpus_create(vm), "KVM does not make the vCPUs");
 	STEP(irq_create(vm->engine, &vm->irq), "the interrupts");
 	STEP(platform_create(vm->bus, vm_has_fixed_acpi(vm), vm_button_line, vm, &vm->platform),
 	     "the platform");
 	STEP(vdev_host_attach(vm->vdevs, vm->engine, vm->bus, vm->irq, &why), why);
-	STEP(vm_cpus_create(vm), "KVM does not make the vCPUs");
 	rc = vdev_host_configured(vm->vdevs);
 	if (rc)
 		return rc;

@@ -14,9 +14,6 @@
 #include "address.h"
 #include "vdev/implicit/platform.h"
 
-/* For the platform's interrupt: the classic ACPI interrupt of a PC, then what PCs have free. */
-static const unsigned button_gsis[] = { 9, 10, 11, 5, 7, 3 };
-
 bool vm_end(struct vm *vm, int status)
 {
 	int running = -1;
@@ -97,21 +94,12 @@ static int vm_pci_reserve(struct vm *vm, const struct conf_reserve *reserve)
 	return rc;
 }
 
-static bool vm_line_reserved(const struct vm *vm, unsigned line)
-{
-	for (unsigned i = 0; i < vm->conf->num_reserves; i++)
-		for (unsigned k = 0; k < vm->conf->reserves[i].num_intrs; k++)
-			if (vm->conf->reserves[i].intrs[k].line == line)
-				return true;
-	return false;
-}
-
 static int vm_pci_create(struct vm *vm)
 {
 	static const struct pci_bus_info info = {
 		.ecam_base = ADDRESS_ECAM,
 		.ecam_buses = ADDRESS_ECAM_BUSES,
-		.config_ports = true,
+		.config_ports = PCI_HAS_CONFIG_PORTS,
 		.mem32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN },
 	};
 	int rc = pci_bus_create(&info, &vm->pci);
@@ -119,18 +107,6 @@ static int vm_pci_create(struct vm *vm)
 	for (unsigned i = 0; i < vm->conf->num_reserves && !rc; i++)
 		rc = vm_pci_reserve(vm, &vm->conf->reserves[i]);
 	return rc ? rc : platform_host_bridge_add(vm->pci);
-}
-
-/* The guest is told of the power button by an interrupt, if there is a controller that takes one.
- */
-static void vm_button_plan(struct vm *vm)
-{
-	vm->button_gsi = -1;
-	for (unsigned i = 0; i < ARRAY_LEN(button_gsis) && vm->button_gsi < 0; i++)
-		if (!vm_line_reserved(vm, button_gsis[i]) &&
-		    vdev_host_line_claim(vm->vdevs, button_gsis[i], "the ACPI platform",
-					 &vm->button_intr))
-			vm->button_gsi = (int)button_gsis[i];
 }
 
 static int vm_pci_place(struct vm *vm)
@@ -253,6 +229,15 @@ const char *vm_irqchip_name(const struct vm *vm)
 	return names[vm->vdevs->machine.engine.irqchip];
 }
 
+static void print_acpi_device(void *ctx, const struct acpi_device *d)
+{
+	struct strbuf *list = ctx;
+
+	if (!list->len)
+		strbuf_add_text(list, "\nACPI devices\n");
+	strbuf_printf(list, "  %s, unit %u, %zu resources\n", d->hid, d->uid, d->num_resources);
+}
+
 void vm_print(struct vm *vm, struct strbuf *out)
 {
 	const struct conf *conf = vm->conf;
@@ -262,17 +247,11 @@ void vm_print(struct vm *vm, struct strbuf *out)
 		[CONF_BLOB_FDT] = "fdt load",	    [CONF_BLOB_ACPI] = "acpi load",
 	};
 
-	static const char *const machines[] = {
-		[ENGINE_IRQCHIP_NONE] = "local APICs only",
-		[ENGINE_IRQCHIP_KERNEL] = "kernel (ioapic, 8259s and timer8254 by KVM)",
-		[ENGINE_IRQCHIP_SPLIT] = "split (local APICs by KVM, the other chips by qvm)",
-	};
-
 	strbuf_printf(out, "VM %s, %u vCPU%s\n",
 		      conf->system.text ? conf->system.text : "(no name)", vm->num_cpus,
 		      vm->num_cpus == 1 ? "" : "s");
 	strbuf_printf(out, "Interrupt machine: %s: %s\n\n",
-		      machines[vm->vdevs->machine.engine.irqchip], vm->vdevs->machine.why);
+		      pic_machine_texts[vm->vdevs->machine.engine.irqchip], vm->vdevs->machine.why);
 	plan_print(vm->plan, out);
 	print_pci(vm, out);
 	if (conf->num_loads)
@@ -285,16 +264,9 @@ void vm_print(struct vm *vm, struct strbuf *out)
 	}
 	if (conf->cmdline.text)
 		strbuf_printf(out, "  cmdline \"%s\"\n", conf->cmdline.text);
-	struct acpi_config cfg;
-	struct vm_acpi_arrays arrays;
+	struct strbuf acpi = { 0 };
 
-	vdev_host_gen_acpi(vm->vdevs);
-	if (vm_acpi_config(vm, &cfg, &arrays))
-		return;
-	strbuf_add_text(out, "\nACPI devices\n");
-	for (size_t i = 0; i < cfg.num_devices; i++)
-		strbuf_printf(out, "  %s, unit %u, %zu resources\n", cfg.devices[i].hid,
-			      cfg.devices[i].uid, cfg.devices[i].num_resources);
-	free(arrays.devices);
-	free(arrays.resources);
+	(void)!vm_acpi_devices(vm, print_acpi_device, &acpi);
+	strbuf_add(out, acpi.data, acpi.len);
+	strbuf_free(&acpi);
 }

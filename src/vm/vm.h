@@ -104,8 +104,12 @@ void vm_free(struct vm *vm);
 /* The end, with this exit status; the first one counts: true if it is this one. Any thread. */
 bool vm_end(struct vm *vm, int status);
 
-/* vm/tables.c: the files of `acpi load`. What is wrong with them is recorded. -ENOMEM, or errno of
- * nothing else. */
+/* Per architecture: the interrupt by which the guest is told of the power button; sets button_gsi.
+ */
+void vm_button_plan(struct vm *vm);
+
+/* Per architecture: the files of `acpi load`. What is wrong with them is recorded. -ENOMEM, or
+ * errno of nothing else. */
 int vm_tables_read(struct vm *vm) MUST_CHECK;
 void vm_tables_free(struct vm *vm);
 
@@ -117,13 +121,9 @@ int vm_load(struct vm *vm, struct engine_boot *ret_boot) MUST_CHECK;
  * recorded in conf. */
 int vm_tables_dump(struct vm *vm) MUST_CHECK;
 
-/* The description for the ACPI tables; arrays belong to *ret_arrays, which the caller frees. */
-struct vm_acpi_arrays {
-	struct acpi_device *devices;
-	struct acpi_resource *resources;
-	struct acpi_ioapic ioapics[VDEV_MAX_PICS];
-};
-int vm_acpi_config(struct vm *vm, struct acpi_config *ret_cfg,
-		   struct vm_acpi_arrays *ret_arrays) MUST_CHECK;
+/* The guest's ACPI devices, one call each; none where the architecture has a device tree. -ENOMEM.
+ */
+int vm_acpi_devices(struct vm *vm, void (*each)(void *ctx, const struct acpi_device *device),
+		    void *ctx) MUST_CHECK;
 
 #endif

@@ -13,6 +13,14 @@
 extern "C" {
 #endif
 
+#ifdef __aarch64__
+/* QST_CPUREGS: the general registers of an AArch64 vCPU; sp is that of the current exception level.
+ */
+struct qvmx_cpu_registers {
+	uint64_t x[31];
+	uint64_t sp, pc, pstate;
+};
+#else
 /* QST_CPUREGS: the general registers of an x86-64 vCPU. */
 struct qvmx_cpu_registers {
 	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp;
@@ -54,6 +62,7 @@ struct qvmx_cpu_fpu {
 	uint8_t xmm[16][16];
 	uint32_t mxcsr, spare2;
 };
+#endif
 
 #ifdef __cplusplus
 }

@@ -61,10 +61,11 @@ static int bench_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint6
 	return 0;
 }
 
-static int bench_irqchip_set(struct engine *e, const struct engine_machine *machine)
+static int bench_irqchip_set(struct engine *e, const struct engine_machine *machine,
+			     const char **ret_why)
 {
-	e->first_msi_gsi =
-		machine->irqchip == ENGINE_IRQCHIP_SPLIT ? machine->num_pins : ENGINE_KERNEL_PINS;
+	(void)ret_why;
+	e->first_msi_gsi = engine_machine_pins(machine);
 	return 0;
 }
 
@@ -255,12 +256,12 @@ static void message_sent(struct bench *b, uint64_t addr, uint32_t data)
 		b->watch(b->watch_ctx, addr, data);
 }
 
-static int bench_msi_send(struct engine *e, uint64_t addr, uint32_t data)
+static int bench_msi_send(struct engine *e, const struct engine_msi_route *message)
 {
 	struct bench *b = bench_of(e);
 
 	pthread_mutex_lock(&b->lock);
-	message_sent(b, addr, data);
+	message_sent(b, message->addr, message->data);
 	pthread_mutex_unlock(&b->lock);
 	return 0;
 }

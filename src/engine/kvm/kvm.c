@@ -31,16 +31,16 @@ static int kvm_memory_set(struct engine *e, unsigned slot, uint64_t gpa, uint64_
 	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_SET_USER_MEMORY_REGION, &r);
 }
 
-static int kvm_irqchip_set(struct engine *e, const struct engine_machine *machine)
+static int kvm_irqchip_set(struct engine *e, const struct engine_machine *machine,
+			   const char **ret_why)
 {
 	struct kvm *kvm = kvm_of(e);
-	int rc = kvm_arch_irqchip_set(kvm, machine);
+	int rc = kvm_arch_irqchip_set(kvm, machine, ret_why);
 
 	if (rc)
 		return rc;
 	kvm->machine = *machine;
-	e->first_msi_gsi =
-		machine->irqchip == ENGINE_IRQCHIP_SPLIT ? machine->num_pins : ENGINE_KERNEL_PINS;
+	e->first_msi_gsi = engine_machine_pins(machine);
 	return 0;
 }
 
@@ -181,7 +181,7 @@ static int kvm_notify_set(struct engine *e, const struct engine_notify *n, bool 
 
 static int kvm_line_set(struct engine *e, unsigned gsi, bool level)
 {
-	struct kvm_irq_level l = { .irq = gsi, .level = level };
+	struct kvm_irq_level l = kvm_arch_line(gsi, level);
 
 	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IRQ_LINE, &l);
 }
@@ -196,15 +196,8 @@ static int kvm_routes_set(struct engine *e, const struct engine_msi_route *route
 	if (!table)
 		return -ENOMEM;
 	table->nr = kvm_arch_pin_routes(kvm, table->entries);
-	for (unsigned i = 0; i < num; i++) {
-		table->entries[table->nr++] = (struct kvm_irq_routing_entry){
-			.gsi = routes[i].gsi,
-			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_lo = (uint32_t)routes[i].addr,
-				   .address_hi = (uint32_t)(routes[i].addr >> 32),
-				   .data = routes[i].data },
-		};
-	}
+	for (unsigned i = 0; i < num; i++)
+		table->entries[table->nr++] = kvm_arch_route(kvm, &routes[i]);
 	rc = kvm_ioctl(kvm->vm_fd, KVM_SET_GSI_ROUTING, table);
 	free(table);
 	return rc;
@@ -219,14 +212,9 @@ static int kvm_irqfd_set(struct engine *e, unsigned gsi, int fd, bool on)
 	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IRQFD, &i);
 }
 
-static int kvm_msi_send(struct engine *e, uint64_t addr, uint32_t data)
+static int kvm_msi_send(struct engine *e, const struct engine_msi_route *message)
 {
-	struct kvm_msi m = { .address_lo = (uint32_t)addr,
-			     .address_hi = (uint32_t)(addr >> 32),
-			     .data = data };
-	int rc = kvm_ioctl(kvm_of(e)->vm_fd, KVM_SIGNAL_MSI, &m);
-
-	return rc < 0 ? rc : 0;
+	return kvm_arch_msi_send(kvm_of(e), message);
 }
 
 static void kvm_extint_set(struct engine *e, bool level)
@@ -249,7 +237,7 @@ static void kvm_destroy(struct engine *e)
 		close(kvm->vm_fd);
 	if (kvm->dev_fd >= 0)
 		close(kvm->dev_fd);
-	free(kvm->cpuid);
+	kvm_arch_vm_free(kvm);
 	free(kvm);
 }
 
@@ -283,10 +271,7 @@ static const struct engine_ops kvm_ops = {
 	.destroy = kvm_destroy,
 };
 
-static const struct {
-	int cap;
-	const char *why;
-} kvm_required[] = {
+static const struct kvm_requirement kvm_required[] = {
 	{ KVM_CAP_USER_MEMORY, "this KVM cannot map user memory (KVM_CAP_USER_MEMORY)" },
 	{ KVM_CAP_IRQCHIP, "this KVM has no interrupt controllers (KVM_CAP_IRQCHIP)" },
 	{ KVM_CAP_IRQ_ROUTING, "this KVM has no interrupt routing (KVM_CAP_IRQ_ROUTING)" },
@@ -294,10 +279,18 @@ static const struct {
 	{ KVM_CAP_IOEVENTFD, "this KVM has no ioeventfd (KVM_CAP_IOEVENTFD)" },
 	{ KVM_CAP_IMMEDIATE_EXIT, "this KVM has no immediate exit (KVM_CAP_IMMEDIATE_EXIT)" },
 	{ KVM_CAP_READONLY_MEM, "this KVM has no read-only memory (KVM_CAP_READONLY_MEM)" },
-	{ KVM_CAP_SPLIT_IRQCHIP,
-	  "this KVM cannot leave the ioapic to user space (KVM_CAP_SPLIT_IRQCHIP)" },
 	{ KVM_CAP_SIGNAL_MSI, "this KVM cannot send messages (KVM_CAP_SIGNAL_MSI)" },
 };
+
+/* What this KVM lacks, or NULL. */
+static const char *kvm_missing(const struct kvm *kvm, const struct kvm_requirement *required,
+			       unsigned num)
+{
+	for (unsigned i = 0; i < num; i++)
+		if (ioctl(kvm->dev_fd, KVM_CHECK_EXTENSION, required[i].cap) <= 0)
+			return required[i].why;
+	return NULL;
+}
 
 int engine_kvm_create(struct engine **ret_engine, const char **ret_why)
 {
@@ -319,12 +312,11 @@ int engine_kvm_create(struct engine **ret_engine, const char **ret_why)
 		why = "this KVM speaks another interface version";
 		goto fail;
 	}
-	for (unsigned i = 0; i < ARRAY_LEN(kvm_required); i++) {
-		if (ioctl(kvm->dev_fd, KVM_CHECK_EXTENSION, kvm_required[i].cap) <= 0) {
-			why = kvm_required[i].why;
-			goto fail;
-		}
-	}
+	why = kvm_missing(kvm, kvm_required, ARRAY_LEN(kvm_required));
+	if (!why)
+		why = kvm_missing(kvm, kvm_arch_required, kvm_arch_num_required);
+	if (why)
+		goto fail;
 	kvm->run_size = ioctl(kvm->dev_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (kvm->run_size < (int)sizeof(struct kvm_run)) {
 		why = "this KVM does not say how large a vCPU's run area is";

@@ -19,7 +19,7 @@ struct kvm {
 	struct kvm_cpu *boot_cpu; /* takes the 8259s' interrupt; NULL: not made */
 	_Atomic bool extint;	  /* the 8259s' output */
 	struct engine_options options;
-	struct kvm_cpuid2 *cpuid; /* x86-64: what this KVM supports */
+	void *arch; /* the architecture's own; kvm_arch_vm_free */
 };
 
 struct kvm_cpu {
@@ -55,9 +55,11 @@ int kvm_cap_enable(struct kvm *kvm, uint32_t cap, uint64_t value);
 
 /* Per architecture. */
 int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why);
-int kvm_arch_irqchip_set(struct kvm *kvm, const struct engine_machine *machine);
+void kvm_arch_vm_free(struct kvm *kvm);
+int kvm_arch_irqchip_set(struct kvm *kvm, const struct engine_machine *machine,
+			 const char **ret_why);
 unsigned kvm_arch_pin_routes(const struct kvm *kvm, struct kvm_irq_routing_entry *entries);
-enum { KVM_ARCH_MAX_PIN_ROUTES = 64 };
+enum { KVM_ARCH_MAX_PIN_ROUTES = 1024 };
 /* Before each entry of the boot vCPU in the split machine: take what the 8259s have for it, if it
  * can take an interrupt now, else have KVM say when it can. */
 int kvm_arch_extint(struct kvm_cpu *vcpu, const struct engine_host *host);
@@ -74,12 +76,34 @@ int kvm_arch_translate(struct guest_cpu *gcp, uint64_t gva, uint64_t *ret_gpa);
 int kvm_arch_answer_set(struct guest_cpu *gcp, uint32_t leaf, const uint32_t answer[4]);
 int kvm_arch_traps_set(struct engine *e, const struct engine_trap *traps, unsigned num,
 		       bool unknown, const char **ret_why);
-enum kvm_arch_exception { KVM_ARCH_UNDEFINED_INSTRUCTION, KVM_ARCH_BUS_ERROR };
 int kvm_arch_options_set(struct kvm *kvm, const char **ret_why);
-/* An exit that only this architecture has. False: it is not known. */
-bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host);
+/* An exit that only this architecture has. False: it is not known, or *ret_end says why that was
+ * the end. */
+bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host, enum engine_end *ret_end);
 int kvm_arch_vcpu_notes(struct kvm_cpu *vcpu, struct strbuf *out);
-int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what);
+/* The guest gets the exception of an instruction that is not there; in place of an emulation. */
+int kvm_arch_undefined(struct kvm_cpu *vcpu);
+/* The access whose exit stands in run has faulted: the guest gets an exception. 1: the instruction
+ * came to another exit instead, which stands in run. */
+int kvm_arch_access_fault(struct kvm_cpu *vcpu);
+/* What KVM calls the level of a line. */
+struct kvm_irq_level kvm_arch_line(unsigned gsi, bool level);
+/* The route of a message, as KVM has it. */
+struct kvm_irq_routing_entry kvm_arch_route(const struct kvm *kvm,
+					    const struct engine_msi_route *route);
+/* Send a message. 0 or a negative errno. */
+int kvm_arch_msi_send(const struct kvm *kvm, const struct engine_msi_route *message);
+/* What KVM must have, beside what all architectures need. */
+struct kvm_requirement {
+	int cap;
+	const char *why;
+};
+extern const struct kvm_requirement kvm_arch_required[];
+extern const unsigned kvm_arch_num_required;
+
+/* Append a note of an ELF core file. */
+void kvm_note_add(struct strbuf *out, const char *name, uint32_t type, const void *data,
+		  size_t len);
 
 /* x86-64: the CPUID table of vCPU index. Allocated; NULL if out of memory. */
 struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm *kvm, unsigned index, unsigned num_cpus);

@@ -10,35 +10,6 @@
 #include "engine/kvm/kvm.h"
 
 /*
- * Finish the instruction whose access has faulted, so that the program counter is the next one's:
- * the state of a vCPU may be changed only then. The rest of what it accesses reads as all ones.
- * False: it came to another exit, which stands in run, or it accesses more than is worth finishing;
- * no exception is given then.
- */
-static bool kvm_complete_exit(struct kvm_cpu *vcpu)
-{
-	enum { MAX_FRAGMENTS = 64 };
-	struct kvm_run *run = vcpu->run;
-
-	for (unsigned i = 0; i < MAX_FRAGMENTS; i++) {
-		run->immediate_exit = 1;
-		int rc = ioctl(vcpu->fd, KVM_RUN, 0);
-
-		run->immediate_exit = 0;
-		if (rc < 0)
-			return true;
-		if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write)
-			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
-		else if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_IN)
-			memset((uint8_t *)run + run->io.data_offset, 0xff,
-			       (size_t)run->io.size * run->io.count);
-		else if (run->exit_reason != KVM_EXIT_MMIO && run->exit_reason != KVM_EXIT_IO)
-			return false;
-	}
-	return false;
-}
-
-/*
  * A string instruction arrives as `count` elements; each is one access. True: one of them faulted.
  * What stands in run is copied first: it changes when the vCPU goes on.
  */
@@ -108,7 +79,7 @@ static bool kvm_exit_internal(struct kvm_cpu *vcpu, const struct engine_host *ho
 	switch (vcpu->run->internal.suberror) {
 	case KVM_INTERNAL_ERROR_EMULATION:
 		if (host->unsupported(host->ctx, &vcpu->cpu, "KVM cannot emulate an instruction") &&
-		    kvm_arch_inject(vcpu, KVM_ARCH_UNDEFINED_INSTRUCTION) == 0)
+		    kvm_arch_undefined(vcpu) == 0)
 			return true;
 		*ret_end = ENGINE_END_UNSUPPORTED;
 		return false;
@@ -180,6 +151,15 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 		case KVM_EXIT_SHUTDOWN:
 			end = ENGINE_END_SHUTDOWN;
 			goto out;
+		case KVM_EXIT_SYSTEM_EVENT:
+			if (run->system_event.type == KVM_SYSTEM_EVENT_SHUTDOWN)
+				end = ENGINE_END_POWER_OFF;
+			else if (run->system_event.type == KVM_SYSTEM_EVENT_RESET)
+				end = ENGINE_END_RESET;
+			else
+				why = kvm_why(vcpu, "KVM reports system event",
+					      run->system_event.type);
+			goto out;
 		case KVM_EXIT_INTERNAL_ERROR:
 			if (!kvm_exit_internal(vcpu, host, &end, &why))
 				goto out;
@@ -189,16 +169,20 @@ enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *ho
 				      run->fail_entry.hardware_entry_failure_reason);
 			goto out;
 		default:
-			if (kvm_arch_exit(vcpu, host))
+			if (kvm_arch_exit(vcpu, host, &end))
 				break;
+			if (end != ENGINE_END_ERROR)
+				goto out;
 			why = kvm_why(vcpu, "KVM returned an exit that is not known here:",
 				      run->exit_reason);
 			goto out;
 		}
 		if (!fault)
 			continue;
-		in_exit = !kvm_complete_exit(vcpu);
-		if (!in_exit && kvm_arch_inject(vcpu, KVM_ARCH_BUS_ERROR)) {
+		int rc = kvm_arch_access_fault(vcpu);
+
+		in_exit = rc > 0;
+		if (rc < 0) {
 			why = "an exception cannot be injected";
 			break;
 		}

@@ -20,6 +20,8 @@
 #define ADDRESS_KVM_PAGES     0xfeffc000ull
 #define ADDRESS_KVM_PAGES_LEN 0x4000ull
 
+#define PCI_HAS_CONFIG_PORTS  true
+
 /* Ports. */
 #define PORT_PCI_CONFIG	       0xcf8u
 #define PORT_PCI_CONFIG_LEN    8u
@@ -46,5 +48,9 @@
 #define ADDRESS_HIGH_RAM    0x100000ull
 
 #define MAX_CPUS	    16u
+
+/* Lines that interrupt pins of PCI functions may get: behind the classic interrupts. */
+#define INTX_FIRST_GSI 16u
+#define INTX_LAST_GSI  23u
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The implicit vdevs of x86-64 that are not KVM's: the PCI host bridge, and the ACPI platform
- * (sleep control and status, reset register, event register of the power button, the delay port).
+ * The implicit vdevs that are not KVM's: the PCI host bridge, and what a machine has for its power.
+ * x86-64: the ACPI platform (sleep control and status, reset register, event register of the power
+ * button, the delay port). AArch64: nothing, KVM has PSCI.
  *
  * Made and freed by src/vm. The registers are used on vCPU threads; platform_button on any thread.
  */

@@ -121,7 +121,7 @@ static void cpuid_patch(const struct kvm *kvm, struct kvm_cpuid_entry2 *e, unsig
 
 struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm *kvm, unsigned index, unsigned num_cpus)
 {
-	const struct kvm_cpuid2 *from = kvm->cpuid;
+	const struct kvm_cpuid2 *from = kvm->arch;
 	struct kvm_cpuid2 *to = calloc(1, sizeof(*to) + (from->nent + 1 + TOPOLOGY_LEVELS) *
 								sizeof(to->entries[0]));
 

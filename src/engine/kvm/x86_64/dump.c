@@ -31,22 +31,6 @@ static struct dump_segment dump_segment(const struct kvm_segment *s)
 	};
 }
 
-static void dump_note(struct strbuf *out, const char *name, uint32_t type, const void *data,
-		      size_t len)
-{
-	static const char zeros[4];
-	size_t name_len = strlen(name) + 1;
-	Elf64_Nhdr head = { .n_namesz = (uint32_t)name_len,
-			    .n_descsz = (uint32_t)len,
-			    .n_type = type };
-
-	strbuf_add(out, &head, sizeof(head));
-	strbuf_add(out, name, name_len);
-	strbuf_add(out, zeros, -name_len % 4);
-	strbuf_add(out, data, len);
-	strbuf_add(out, zeros, -len % 4);
-}
-
 static void dump_general(struct strbuf *out, unsigned index, const struct kvm_regs *r,
 			 const struct kvm_sregs *s)
 {
@@ -84,7 +68,7 @@ static void dump_general(struct strbuf *out, unsigned index, const struct kvm_re
 	memset(&status, 0, sizeof(status));
 	status.pr_pid = (int)index + 1; /* a debugger takes 0 for no thread */
 	memcpy(&status.pr_reg, &regs, sizeof(regs));
-	dump_note(out, "CORE", NT_PRSTATUS, &status, sizeof(status));
+	kvm_note_add(out, "CORE", NT_PRSTATUS, &status, sizeof(status));
 }
 
 int kvm_arch_vcpu_notes(struct kvm_cpu *vcpu, struct strbuf *out)
@@ -122,6 +106,6 @@ int kvm_arch_vcpu_notes(struct kvm_cpu *vcpu, struct strbuf *out)
 	};
 
 	dump_general(out, vcpu->cpu.index, &regs, &s);
-	dump_note(out, "BULKHEAD", 1, &system, sizeof(system));
+	kvm_note_add(out, "BULKHEAD", 1, &system, sizeof(system));
 	return 0;
 }

@@ -33,17 +33,25 @@ enum {
 
 enum { VECTOR_UD = 6, VECTOR_GP = 13 };
 
+const struct kvm_requirement kvm_arch_required[] = {
+	{ KVM_CAP_SPLIT_IRQCHIP,
+	  "this KVM cannot leave the ioapic to user space (KVM_CAP_SPLIT_IRQCHIP)" },
+};
+const unsigned kvm_arch_num_required = ARRAY_LEN(kvm_arch_required);
+
 int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why)
 {
 	uint64_t identity = KVM_IDENTITY_MAP;
 	int rc;
 
-	kvm->cpuid =
-		calloc(1, sizeof(*kvm->cpuid) + MAX_CPUID_ENTRIES * sizeof(kvm->cpuid->entries[0]));
-	if (!kvm->cpuid)
+	struct kvm_cpuid2 *cpuid =
+		calloc(1, sizeof(*cpuid) + MAX_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
+
+	if (!cpuid)
 		return -ENOMEM;
-	kvm->cpuid->nent = MAX_CPUID_ENTRIES;
-	rc = kvm_ioctl(kvm->dev_fd, KVM_GET_SUPPORTED_CPUID, kvm->cpuid);
+	kvm->arch = cpuid;
+	cpuid->nent = MAX_CPUID_ENTRIES;
+	rc = kvm_ioctl(kvm->dev_fd, KVM_GET_SUPPORTED_CPUID, cpuid);
 	if (rc) {
 		*ret_why = "KVM does not say which processor features it supports";
 		return rc;
@@ -56,8 +64,15 @@ int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why)
 	return rc;
 }
 
-int kvm_arch_irqchip_set(struct kvm *kvm, const struct engine_machine *machine)
+void kvm_arch_vm_free(struct kvm *kvm)
 {
+	free(kvm->arch);
+}
+
+int kvm_arch_irqchip_set(struct kvm *kvm, const struct engine_machine *machine,
+			 const char **ret_why)
+{
+	(void)ret_why;
 	if (machine->irqchip != ENGINE_IRQCHIP_KERNEL) {
 		/* Local APICs only: the split machine with no pins. */
 		struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP,
@@ -171,11 +186,12 @@ static bool register_own(struct kvm_cpu *vcpu, bool write, uint64_t *value)
 		     : kvm_arch_register_get(&vcpu->cpu, run->msr.index, value) != 0;
 }
 
-bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host)
+bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host, enum engine_end *ret_end)
 {
 	struct kvm_run *run = vcpu->run;
 	uint64_t value = run->msr.data;
 
+	(void)ret_end;
 	if (run->exit_reason != KVM_EXIT_X86_RDMSR && run->exit_reason != KVM_EXIT_X86_WRMSR)
 		return false;
 	bool write = run->exit_reason == KVM_EXIT_X86_WRMSR;
@@ -338,7 +354,7 @@ int kvm_arch_vcpu_regs_set(struct guest_cpu *gcp, const struct engine_regs *regs
 	return kvm_ioctl(kvm_cpu_of(gcp)->fd, KVM_SET_REGS, &k);
 }
 
-int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what)
+static int kvm_inject(struct kvm_cpu *vcpu, uint8_t vector)
 {
 	struct kvm_vcpu_events ev;
 	int rc = kvm_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
@@ -346,8 +362,75 @@ int kvm_arch_inject(struct kvm_cpu *vcpu, enum kvm_arch_exception what)
 	if (rc)
 		return rc;
 	ev.exception.injected = 1;
-	ev.exception.nr = what == KVM_ARCH_BUS_ERROR ? VECTOR_GP : VECTOR_UD;
-	ev.exception.has_error_code = what == KVM_ARCH_BUS_ERROR;
+	ev.exception.nr = vector;
+	ev.exception.has_error_code = vector == VECTOR_GP;
 	ev.exception.error_code = 0;
 	return kvm_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+}
+
+int kvm_arch_undefined(struct kvm_cpu *vcpu)
+{
+	return kvm_inject(vcpu, VECTOR_UD);
+}
+
+/*
+ * Finish the instruction whose access has faulted, so that the program counter is the next one's:
+ * the state of a vCPU may be changed only then. The rest of what it accesses reads as all ones.
+ * False: it came to another exit, which stands in run, or it accesses more than is worth finishing;
+ * no exception is given then.
+ */
+static bool kvm_complete_exit(struct kvm_cpu *vcpu)
+{
+	enum { MAX_FRAGMENTS = 64 };
+	struct kvm_run *run = vcpu->run;
+
+	for (unsigned i = 0; i < MAX_FRAGMENTS; i++) {
+		run->immediate_exit = 1;
+		int rc = ioctl(vcpu->fd, KVM_RUN, 0);
+
+		run->immediate_exit = 0;
+		if (rc < 0)
+			return true;
+		if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write)
+			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		else if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_IN)
+			memset((uint8_t *)run + run->io.data_offset, 0xff,
+			       (size_t)run->io.size * run->io.count);
+		else if (run->exit_reason != KVM_EXIT_MMIO && run->exit_reason != KVM_EXIT_IO)
+			return false;
+	}
+	return false;
+}
+
+int kvm_arch_access_fault(struct kvm_cpu *vcpu)
+{
+	return kvm_complete_exit(vcpu) ? kvm_inject(vcpu, VECTOR_GP) : 1;
+}
+
+struct kvm_irq_level kvm_arch_line(unsigned gsi, bool level)
+{
+	return (struct kvm_irq_level){ .irq = gsi, .level = level };
+}
+
+struct kvm_irq_routing_entry kvm_arch_route(const struct kvm *kvm,
+					    const struct engine_msi_route *route)
+{
+	(void)kvm;
+	return (struct kvm_irq_routing_entry){
+		.gsi = route->gsi,
+		.type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = (uint32_t)route->addr,
+			   .address_hi = (uint32_t)(route->addr >> 32),
+			   .data = route->data },
+	};
+}
+
+int kvm_arch_msi_send(const struct kvm *kvm, const struct engine_msi_route *message)
+{
+	struct kvm_msi m = { .address_lo = (uint32_t)message->addr,
+			     .address_hi = (uint32_t)(message->addr >> 32),
+			     .data = message->data };
+	int rc = kvm_ioctl(kvm->vm_fd, KVM_SIGNAL_MSI, &m);
+
+	return MIN(rc, 0);
 }

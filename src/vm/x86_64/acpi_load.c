@@ -80,11 +80,18 @@ static int table_take(struct vm *vm, const struct conf_load *load)
 
 int vm_tables_read(struct vm *vm)
 {
+	const struct conf_set *dump = conf_set_find(vm->conf, "fdt-dump-file", -1);
 	int rc = 0;
 
+	if (dump)
+		conf_warning(vm->conf, &dump->var.pos,
+			     "'fdt-dump-file' has no effect: a guest of x86-64 has no device tree");
 	for (unsigned i = 0; i < vm->conf->num_loads && !rc; i++) {
 		const struct conf_load *load = &vm->conf->loads[i];
 
+		if (load->blob == CONF_BLOB_FDT)
+			conf_error(vm->conf, &load->pos,
+				   "a guest of x86-64 has ACPI tables and no device tree");
 		if (load->blob != CONF_BLOB_ACPI)
 			continue;
 		if (vm->num_acpi_extra == ACPI_MAX_EXTRA) {

@@ -11,6 +11,9 @@
 
 #include "address.h"
 #include "boot/acpi.h"
+#include "vdev/implicit/builtin.h"
+
+const struct vdev_builtin vdev_builtin = { .name = NULL };
 
 struct platform {
 	_Atomic uint8_t events;
@@ -95,22 +98,6 @@ static enum bus_result delay_access(void *opaque, unsigned cookie, struct bus_ac
 	if (!acc->write)
 		memset(acc->data, 0xff, acc->len);
 	return BUS_OK;
-}
-
-int platform_host_bridge_add(struct pci_bus *pci)
-{
-	static const struct pci_device_info bridge = {
-		.name = "the PCI host bridge",
-		.devfn = PCI_DEVFN(0, 0),
-		.vendor = 0x1c05,
-		.device = 0x0002,
-		.subsystem_vendor = 0x1c05,
-		.subsystem_device = 0x0002,
-		.class_code = 0x060000,
-	};
-	struct pci_device *dev;
-
-	return pci_device_add(pci, &bridge, &dev);
 }
 
 void platform_free(struct platform *platform)

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "address.h"
+#include "machine/plan.h"
+
+static const struct plan_region fixed[] = {
+	{ PLAN_MEM, PLAN_PLATFORM, ADDRESS_ECAM, ADDRESS_ECAM_BUSES *ADDRESS_ECAM_BUS_LEN,
+	  "the PCI configuration space" },
+	{ PLAN_MEM, PLAN_PLATFORM, ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN,
+	  "the PCI memory window" },
+};
+
+int plan_fixed_add(struct plan *plan)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(fixed); i++) {
+		int rc = plan_region_add(plan, &fixed[i]);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
