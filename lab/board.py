@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A board: an emulated x86 machine with hardware virtualization, a Linux host with KVM on it, and a way in.
+"""A board: an emulated machine with hardware virtualization, a Linux host with KVM on it, and a way in.
 
 The first start boots it and saves it; the later ones resume that. The saved memory is mapped privately from the
 cache, so a resumed board reads only what it touches and several share the rest.
@@ -19,15 +19,14 @@ import time
 
 from lab import cache, images
 from lab.agent import Agent, BoardHung
+from lab.machines import X86_64
 
-QEMU = "qemu-system-x86_64"
 START_SECONDS = 180
 RESTARTS_MAX = 4
 MEMORY_MIB = 3072
 CPUS = 2
 SCRATCH_SIZE = 4 << 30
 AGENT_PORT = 10
-KERNEL_ARGS = "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable"
 READY = b"BULKHEAD-BOARD-READY"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -89,10 +88,12 @@ class Board(Agent):
     peers: QEMU on the board, as qemu-system-x86_64, to compare with.
     qemu_args, kernel_args: more devices, more words for the host's kernel; each choice is saved apart.
     cold: boot it, whatever is saved.
+    machine: what it is, of lab.machines.
     """
 
-    def __init__(self, payload=(), peers=False, qemu_args=(), kernel_args="", cold=False, stays=False):
+    def __init__(self, payload=(), peers=False, qemu_args=(), kernel_args="", cold=False, stays=False, machine=X86_64):
         super().__init__(None)
+        self.machine = machine
         self.payload = [os.path.abspath(path) for path in payload]
         self.peers = peers
         self.qemu_args = list(qemu_args)
@@ -160,14 +161,14 @@ class Board(Agent):
     def _arguments(self):
         """QEMU's, without those that differ between booting and resuming. Paths in the cache carry hashes."""
         peers_disk = f"driver=null-co,size={images.PEERS_SIZE},read-zeroes=on,read-only=on"
-        disks = {"root": f"driver=file,filename={images.board_root()},read-only=on",
+        disks = {"root": f"driver=file,filename={images.board_root(self.machine)},read-only=on",
                  "payload": "driver=file,filename=payload.img,read-only=on",
                  "peers": peers_disk,
                  "scratch": "driver=file,filename=scratch.img,discard=unmap"}
-        fixed = ["-cpu", "max,xsave=off", "-smp", str(CPUS), "-m", str(MEMORY_MIB), "-machine", "q35,accel=tcg,memory-backend=memory",
+        fixed = [*self.machine.qemu_args, "-smp", str(CPUS), "-m", str(MEMORY_MIB),
                  "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                 "-kernel", images.guest_kernel(), "-initrd", images.board_initramfs(),
-                 "-append", f"{KERNEL_ARGS} {self.kernel_args}",
+                 "-kernel", images.board_kernel(self.machine), "-initrd", images.board_initramfs(self.machine),
+                 "-append", f"{self.machine.kernel_args} {self.kernel_args}",
                  "-serial", "file:serial.log", "-qmp", "unix:qmp,server=on,wait=off",
                  "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:0-10.0.2.15:{AGENT_PORT}",
                  "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci"]
@@ -176,7 +177,7 @@ class Board(Agent):
         return fixed + self.qemu_args
 
     def _spawn(self, memory, *more):
-        arguments = [QEMU, *self._arguments(), "-object", f"{memory},id=memory,size={MEMORY_MIB}M", *more]
+        arguments = [self.machine.qemu, *self._arguments(), "-object", f"{memory},id=memory,size={MEMORY_MIB}M", *more]
         if self.peers:
             at = arguments.index(next(word for word in arguments if word.startswith("node-name=peers,")))
             arguments[at] = f"node-name=peers,driver=file,filename={images.peers()},read-only=on"
@@ -222,7 +223,7 @@ class Board(Agent):
 
     def _saved(self):
         """The folder of the saved board, made if need be."""
-        version = subprocess.run([QEMU, "--version"], capture_output=True, check=True).stdout
+        version = subprocess.run([self.machine.qemu, "--version"], capture_output=True, check=True).stdout
         cpu = re.search(rb"model name.*", cache.file_bytes("/proc/cpuinfo")).group()
 
         def build(path):
@@ -240,7 +241,7 @@ class Board(Agent):
 
         # A saved board counts time by the CPU it was saved on. Where the cache lies does not matter to it.
         arguments = [word.replace(cache.folder(), "") for word in self._arguments()]
-        return cache.artifact("board", cache.key(arguments, version, cpu, cache.file_bytes(__file__)), build)
+        return cache.artifact(self.machine.named("board"), cache.key(arguments, version, cpu, cache.file_bytes(__file__)), build)
 
 
 def _mounts(payload, peers):
@@ -282,11 +283,11 @@ def _up_link():
     return os.path.join(cache.folder(), "up")
 
 
-def up(payload=(), peers=False):
+def up(payload=(), peers=False, machine=X86_64):
     """Starts the board that stays up."""
     if os.path.exists(_up_link()):
         raise BoardHung("a board is up already; `lab/board down` ends it")
-    board = Board(payload, peers, stays=True)
+    board = Board(payload, peers, stays=True, machine=machine)
     board.start()
     with open(f"{board.folder}/port", "w", encoding="ascii") as file:
         file.write(str(board.port))

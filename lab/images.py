@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What boards and guests boot from. Every function returns the path of an artifact in the cache, made if need be."""
+"""What boards and guests boot from. Every function returns the path of an artifact in the cache, made if need be; `m` is
+the machine that it is for."""
 import ctypes
 import glob
+import lzma
 import os
 import re
 import shutil
@@ -9,12 +11,12 @@ import struct
 import subprocess
 
 from lab import cache, cpio, packages
+from lab.machines import X86_64
 
 MIB = 1 << 20
 PAYLOAD_SIZE = 1024 * MIB
 PEERS_SIZE = 512 * MIB
 
-KERNEL = ["linux-image-cloud-amd64"]
 BOARD = """bash busybox-static coreutils diffutils e2fsprogs fdisk findutils fio gawk grep iproute2 iputils-ping kmod
 libasan8 libcap-ng0 libfdt1 libgcc-s1 libjansson4 libseccomp2 libstdc++6 libtsan2 libubsan1 liburing2 mount ncurses-base
 ncurses-bin pciutils procps psmisc sed socat strace util-linux""".split()
@@ -57,35 +59,45 @@ def squashfs(sources, path, size=None, left_out=()):
         os.truncate(path, size)
 
 
-def _program(name):
+def _program(name, m=X86_64):
     """A static program of this folder."""
     source = os.path.join(HERE, name)
 
     def build(path):
-        subprocess.run(["cc", *CFLAGS, "-x", "c", source, "-o", path], check=True)
+        subprocess.run([m.compiler, *CFLAGS, "-x", "c", source, "-o", path], check=True)
 
-    return cache.artifact(os.path.basename(name)[:-2], cache.key(cache.file_bytes(source), CFLAGS), build)
+    return cache.artifact(m.named(os.path.basename(name)[:-2]), cache.key(cache.file_bytes(source), CFLAGS), build)
 
 
 def kvm_probe():
     return _program("kvm-probe.c")
 
 
-def _kernel():
+def _kernel(m=X86_64, which=None):
+    """A kernel with its modules; those that are compressed are unpacked, since an emulated CPU does it slowly."""
     def finish(path):
+        for module in glob.glob(f"{path}/lib/modules/*/kernel/**/*.ko.xz", recursive=True):
+            _write(module[:-3], lzma.decompress(cache.file_bytes(module)))
+            os.unlink(module)
         depmod = shutil.which("depmod", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
         subprocess.run([depmod or "depmod", "-b", path, os.listdir(f"{path}/lib/modules")[0]], check=True)
 
-    return packages.tree("kernel", KERNEL, "linux-image-", finish)
+    names = which or m.guest_kernel
+    name = "kernel" if names == m.guest_kernel else "board-kernel"
+    return packages.tree(m.named(name), list(names), "linux-image-", finish, m.debian)
 
 
-def _modules_folder():
-    return glob.glob(f"{_kernel()}/lib/modules/*")[0]
+def _modules_folder(m=X86_64, which=None):
+    return glob.glob(f"{_kernel(m, which)}/lib/modules/*")[0]
 
 
-def guest_kernel():
-    """Debian's cloud kernel (a bzImage): what boards run, and what guests run."""
-    return glob.glob(f"{_kernel()}/boot/vmlinuz-*")[0]
+def guest_kernel(m=X86_64):
+    """Debian's cloud kernel (x86-64: a bzImage, AArch64: an Image): what guests run, and x86-64 boards."""
+    return glob.glob(f"{_kernel(m)}/boot/vmlinuz-*")[0]
+
+
+def board_kernel(m=X86_64):
+    return glob.glob(f"{_kernel(m, m.board_kernel)}/boot/vmlinuz-*")[0]
 
 
 def _unpack_lz4(data):
@@ -123,31 +135,38 @@ def small_guests():
             "bios-256k.bin": f"{tree}/usr/share/seabios/bios-256k.bin", "OVMF.fd": f"{tree}/usr/share/ovmf/OVMF.fd"}
 
 
-def modules(names):
-    """The paths of kernel modules and of all they need, in the order to load them."""
-    folder, found = _modules_folder(), {}
+def modules(names, m=X86_64, which=None):
+    """The paths of kernel modules and of all they need, in the order to load them; what is built in is left out."""
+    folder, found = _modules_folder(m, which), {}
+
+    def name_of(path):
+        return re.sub("-", "_", os.path.basename(path)[:-3])
+
+    with open(f"{folder}/modules.builtin", encoding="ascii") as file:
+        for path in file.read().split():
+            found[name_of(path)] = []
     with open(f"{folder}/modules.dep", encoding="ascii") as file:
         for line in file:
             path, needs = line.split(":")
-            found[re.sub("-", "_", os.path.basename(path)[:-3])] = [*reversed(needs.split()), path]
+            found[name_of(path)] = [*reversed(needs.split()), path]
     ordered = dict.fromkeys(path for name in names for path in found[name.replace("-", "_")])
     return [os.path.join(folder, path) for path in ordered]
 
 
-def module_files(names):
+def module_files(names, m=X86_64, which=None):
     """The same as files for `cpio.archive`: /modules/order names them in order."""
-    paths = modules(names)
+    paths = modules(names, m, which)
     files = {f"modules/{os.path.basename(path)}": cache.file_bytes(path) for path in paths}
     files["modules/order"] = "".join(os.path.basename(path) + "\n" for path in paths)
     return files
 
 
-def _busybox():
-    return cache.file_bytes(f"{_board_tree()}/bin/busybox")
+def _busybox(m=X86_64):
+    return cache.file_bytes(f"{_board_tree(m)}/bin/busybox")
 
 
-def _board_tree():
-    return packages.tree("board-tree", BOARD, USEFUL)
+def _board_tree(m=X86_64):
+    return packages.tree(m.named("board-tree"), BOARD, USEFUL, arch=m.debian)
 
 
 def _initrd(name, files):
@@ -160,32 +179,33 @@ def _write(path, data):
         file.write(data)
 
 
-def board_initramfs():
-    return _initrd("board-initramfs", {
+def board_initramfs(m=X86_64):
+    probe = {"lab/usr/bin/kvm-probe": cache.file_bytes(kvm_probe())} if m is X86_64 else {}
+    return _initrd(m.named("board-initramfs"), {
         "dev": None, "root": None, "over": None, "new": None,
-        "bin/busybox": _busybox(),
+        "bin/busybox": _busybox(m),
         "init": _own("onboard/initramfs-init"),
         "lab/usr/sbin/board-init": _own("onboard/board-init"),
-        "lab/usr/lib/bulkhead/agent": cache.file_bytes(_program("onboard/agent.c")),
-        "lab/usr/bin/kvm-probe": cache.file_bytes(kvm_probe()),
-        **module_files(INITRAMFS_MODULES),
+        "lab/usr/lib/bulkhead/agent": cache.file_bytes(_program("onboard/agent.c", m)),
+        **probe,
+        **module_files(INITRAMFS_MODULES, m, m.board_kernel),
     })
 
 
-def guest_initrd():
+def guest_initrd(m=X86_64):
     """A small initramfs for guests; see onboard/guest-init. It is an archive to append others to."""
     applets = ["sh", "mount", "mkdir", "insmod", "cat", "grep", "setsid", "cttyhack", "poweroff"]
-    return _initrd("guest-initrd", {
+    return _initrd(m.named("guest-initrd"), {
         "dev": None, "proc": None, "sys": None, "tmp": None, "mnt": None, "sbin": None,
-        "bin/busybox": _busybox(),
+        "bin/busybox": _busybox(m),
         **{f"bin/{applet}": cpio.link("busybox") for applet in applets},
         "init": _own("onboard/guest-init"),
-        **module_files(GUEST_MODULES),
+        **module_files(GUEST_MODULES, m),
     })
 
 
-def board_root():
-    tree, kernel = _board_tree(), _kernel()
+def board_root(m=X86_64):
+    tree, kernel = _board_tree(m), _kernel(m, m.board_kernel)
 
     def build(path):
         extra = path + ".extra"
@@ -199,13 +219,14 @@ def board_root():
         _write(f"{extra}/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\nqvm:x:900:900::/:/bin/sh\n"
                                       b"nobody:x:65534:65534:nobody:/:/bin/sh\n")
         _write(f"{extra}/etc/group", b"root:x:0:\nqvm:x:900:\nnogroup:x:65534:\n")
-        _write(f"{extra}/usr/local/bin/qemu-system-x86_64", PEERS_QEMU)
-        os.chmod(f"{extra}/usr/local/bin/qemu-system-x86_64", 0o755)
-        modules_folder = f"usr/lib/modules/{os.path.basename(_modules_folder())}/kernel"
+        if m is X86_64:
+            _write(f"{extra}/usr/local/bin/qemu-system-x86_64", PEERS_QEMU)
+            os.chmod(f"{extra}/usr/local/bin/qemu-system-x86_64", 0o755)
+        modules_folder = f"usr/lib/modules/{os.path.basename(_modules_folder(m, m.board_kernel))}/kernel"
         squashfs([extra], path, left_out=[f"{modules_folder}/{name}" for name in UNUSED_MODULES])
         cache.remove(extra)
 
-    return cache.artifact("board-root", _key(tree, kernel), build, ".squashfs")
+    return cache.artifact(m.named("board-root"), _key(tree, kernel), build, ".squashfs")
 
 
 # The peers' QEMU runs with the libraries of its own disk.
@@ -223,11 +244,11 @@ def peers():
                           lambda path: squashfs([tree], path, PEERS_SIZE), ".squashfs")
 
 
-def _needed(tree, programs):
+def _needed(tree, programs, m=X86_64):
     """The shared libraries that programs of a tree need, their loader included, as {name: path}."""
     where = {}
     for pattern in ("*", "ceph/*"):
-        for path in glob.glob(f"{tree}/usr/lib/x86_64-linux-gnu/{pattern}"):
+        for path in glob.glob(f"{tree}/usr/lib/{m.triple}/{pattern}"):
             where.setdefault(os.path.basename(path), path)
     found, todo = {}, list(programs)
     while todo:
@@ -239,27 +260,29 @@ def _needed(tree, programs):
     return found
 
 
-def guest_tools():
+def guest_tools(m=X86_64):
     """A disk for guests: `mount /dev/vdb /mnt; chroot /mnt fio ...`; also lspci and setpci."""
-    tree = _board_tree()
+    tree = _board_tree(m)
 
     def build(path):
         extra = path + ".extra"
         cache.remove(extra)
-        for folder in ("usr/bin", "usr/lib/x86_64-linux-gnu", "usr/lib64", "dev", "proc", "sys", "tmp", "mnt"):
+        for folder in ("usr/bin", f"usr/lib/{m.triple}", "usr/lib64", "dev", "proc", "sys", "tmp", "mnt"):
             os.makedirs(f"{extra}/{folder}")
         for folder in ("bin", "lib", "lib64"):
             os.symlink(f"usr/{folder}", f"{extra}/{folder}")
         programs = [f"{tree}/usr/bin/{name}" for name in TOOLS]
         for source in programs:
             subprocess.run(["cp", "-L", source, f"{extra}/usr/bin/"], check=True)
-        for name, source in _needed(tree, programs).items():
-            subprocess.run(["cp", "-L", source, f"{extra}/usr/lib/x86_64-linux-gnu/{name}"], check=True)
-        os.symlink("../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", f"{extra}/usr/lib64/ld-linux-x86-64.so.2")
+        for name, source in _needed(tree, programs, m).items():
+            subprocess.run(["cp", "-L", source, f"{extra}/usr/lib/{m.triple}/{name}"], check=True)
+        loader = os.path.basename(m.loader)
+        os.symlink(f"../lib/{m.triple}/{loader}" if m.loader.startswith("lib64") else f"{m.triple}/{loader}",
+                   f"{extra}/usr/{m.loader}")
         squashfs([extra], path)
         cache.remove(extra)
 
-    return cache.artifact("guest-tools", _key(tree), build, ".squashfs")
+    return cache.artifact(m.named("guest-tools"), _key(tree), build, ".squashfs")
 
 
 def payload(sources, path):
@@ -285,7 +308,10 @@ def guest_headers():
     return f"{tree}/usr/src/linux-headers-{version}"
 
 
-def everything():
+def everything(m=X86_64):
     """{what: path} of all images."""
-    return {make.__name__: make() for make in (guest_kernel, guest_vmlinux, guest_initrd, guest_tools,
-                                               board_initramfs, board_root, peers, kvm_probe)} | small_guests()
+    both = (guest_kernel, guest_initrd, guest_tools, board_kernel, board_initramfs, board_root)
+    found = {make.__name__: make(m) for make in both}
+    if m is X86_64:
+        found |= {make.__name__: make() for make in (guest_vmlinux, peers, kvm_probe)} | small_guests()
+    return found
