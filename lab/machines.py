@@ -40,4 +40,8 @@ AARCH64 = Machine(
     kernel_args="console=ttyAMA0 quiet panic=-1",
     board_kernel=("linux-image-6.12-cloud-arm64",), guest_kernel=("linux-image-cloud-arm64",), serial="ttyAMA0")
 
+# Its host can give guests a GICv2 and nothing else.
+AARCH64_GIC2 = dataclasses.replace(AARCH64, qemu_args=(
+    "-cpu", "cortex-a57", "-machine", "virt,virtualization=on,gic-version=2,memory-backend=memory", "-accel", "tcg,thread=multi"))
+
 BY_NAME = {machine.name: machine for machine in (X86_64, AARCH64)}

@@ -84,7 +84,7 @@ class Features(unittest.TestCase):
         groups = {path.stem.upper() for path in (INCLUDE / "qvm/x").glob("*.h")} - {"TEST", "FEATURE"}
         self.assertEqual(groups - set(bits), set(), "a group needs a bit in feature.h and in qvmx_features")
         self.assertEqual(len(set(bits.values())), len(bits))
-        for number, name in enumerate("CONF QUEUE LOOP REGION ACPI CPU LOAD MODEL PCI PIC".split()):
+        for number, name in enumerate("CONF QUEUE LOOP REGION ACPI CPU LOAD MODEL PCI PIC FDT".split()):
             self.assertEqual(bits[name], 1 << number, "a bit has changed its meaning")
         with tempfile.TemporaryDirectory() as folder:
             source = pathlib.Path(folder) / "x.c"

@@ -31,6 +31,7 @@ extern "C" {
 #define QVMX_FEATURE_MODEL  0x080u
 #define QVMX_FEATURE_PCI    0x100u
 #define QVMX_FEATURE_PIC    0x200u
+#define QVMX_FEATURE_FDT    0x400u
 
 /* QVMX_FEATURE_*. Any thread, any stage. */
 uint64_t qvmx_features(void);
