@@ -16,6 +16,7 @@ struct range {
 	uint8_t *at;
 	size_t len;
 	uint8_t mask;
+	unsigned reads; /* until it flips */
 };
 
 static struct {
@@ -96,15 +97,17 @@ static void on_step(int number, siginfo_t *info, void *context)
 	if (state.hit >= 0) {
 		struct range *r = &state.ranges[state.hit];
 
-		for (size_t i = 0; i < r->len; i++)
-			r->at[i] ^= r->mask;
-		*r = state.ranges[--state.num];
+		if (!--r->reads) {
+			for (size_t i = 0; i < r->len; i++)
+				r->at[i] ^= r->mask;
+			*r = state.ranges[--state.num];
+		}
 		state.hit = -1;
 	}
 	protect(PROT_NONE);
 }
 
-int adversary_arm(void *hva, size_t len, uint8_t mask)
+int adversary_arm(void *hva, size_t len, uint8_t mask, unsigned reads)
 {
 	if (state.num == ADVERSARY_MAX_RANGES)
 		return -ENOSPC;
@@ -119,7 +122,8 @@ int adversary_arm(void *hva, size_t len, uint8_t mask)
 		state.hooked = true;
 		state.hit = -1;
 	}
-	state.ranges[state.num++] = (struct range){ .at = hva, .len = len, .mask = mask };
+	state.ranges[state.num++] =
+		(struct range){ .at = hva, .len = len, .mask = mask, .reads = reads };
 	return 0;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that changes its memory behind the device's back: the bytes of a range flip once, right
- * after the first read of any of them by anything that serves the device, the walker of virtqueues
- * and the vdev's threads included. The range's pages are closed while a device may run; the fault
- * tells of a read, one step of the processor lets it happen.
+ * after the first read (or a later one) of any of them by anything that serves the device, the
+ * walker of virtqueues and the vdev's threads included. The range's pages are closed while a device
+ * may run; the fault tells of a read, one step of the processor lets it happen.
  *
  * The fault tells where an access begins, not how wide it is: one that begins up to 15 bytes before
  * the range counts as one of it. What the kernel reads for a vdev does not count. One state a
@@ -19,8 +19,9 @@
 
 enum { ADVERSARY_MAX_RANGES = 64 };
 
-/* len bytes at hva, each exclusive-ored with mask. -ENOSPC: too many. */
-int adversary_arm(void *hva, size_t len, uint8_t mask) MUST_CHECK;
+/* len bytes at hva, each exclusive-ored with mask after so many reads (1: the first). -ENOSPC: too
+ * many. */
+int adversary_arm(void *hva, size_t len, uint8_t mask, unsigned reads) MUST_CHECK;
 
 /* Forget all ranges. */
 void adversary_disarm(void);

@@ -92,7 +92,7 @@ struct tap {
 };
 
 static struct {
-	bool on;
+	bool on, no_wait;
 	uint64_t *now_ns, random;
 	struct plan plans[NUM_CALLS];
 	struct timer timers[MAX_TIMERS];
@@ -520,7 +520,7 @@ static int wrap_uring_submit(struct io_uring *ring)
 	unsigned before = io_uring_cq_ready(ring);
 
 	n = host.uring_submit(ring);
-	if (host.on && n > 0)
+	if (host.on && !host.no_wait && n > 0)
 		(void)host.uring_wait(ring, &cqe, before + (unsigned)n, &limit, NULL);
 	adversary_set(on);
 	return n;
@@ -677,9 +677,15 @@ void hostcalls_begin(uint64_t seed, uint64_t *now_ns)
 		atomic_store(&host.plans[i].count, 0);
 		host.plans[i].first = 0;
 	}
+	host.no_wait = false;
 	host.random = seed;
 	host.now_ns = now_ns;
 	host.on = true;
+}
+
+void hostcalls_wait_set(bool on)
+{
+	host.no_wait = !on;
 }
 
 void hostcalls_end(void)

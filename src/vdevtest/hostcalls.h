@@ -24,6 +24,10 @@ void hostcalls_begin(uint64_t seed, uint64_t *now_ns);
 /* Its timers and stand-ins are forgotten; their files were the vdevs'. */
 void hostcalls_end(void);
 
+/* Does a submission to io_uring come back with all of it done (true at first)? That makes runs the
+ * same; without, requests are in flight as they are in a VM. */
+void hostcalls_wait_set(bool on);
+
 /* Put the wrappers into the shared object at path, which is loaded. Once is enough. */
 void hostcalls_patch(const char *path);
 

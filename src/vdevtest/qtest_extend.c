@@ -99,16 +99,17 @@ static void do_calls(struct qtest *q)
 
 static void do_flip(struct qtest *q)
 {
-	uint64_t addr, len, mask = DEFAULT_FLIP;
+	uint64_t addr, len, mask = DEFAULT_FLIP, reads = 1;
 	void *ram;
 
 	if (!qtest_argument(q, 1, UINT64_MAX, &addr) || !qtest_argument(q, 2, MAX_FLIP, &len) ||
-	    (q->num_words > 3 && !qtest_argument(q, 3, NUM_BYTES - 1, &mask)))
+	    (q->num_words > 3 && !qtest_argument(q, 3, NUM_BYTES - 1, &mask)) ||
+	    (q->num_words > 4 && !qtest_argument(q, 4, UINT32_MAX, &reads)))
 		return;
 	ram = vdevtest_ram_at(q->t, addr, len);
 	if (!ram)
 		qtest_no(q, "no guest memory at %s, %s bytes", q->words[1], q->words[2]);
-	else if (adversary_arm(ram, len, (uint8_t)mask))
+	else if (adversary_arm(ram, len, (uint8_t)mask, reads ? (unsigned)reads : 1))
 		qtest_no(q, "at most %d ranges wait for their read", ADVERSARY_MAX_RANGES);
 	else
 		qtest_done(q);
@@ -353,7 +354,7 @@ const struct qtest_request qtest_extensions[] = {
 	{ "x-dma-log", do_dma_log, 2, 2, true },
 	{ "x-fail", do_fail, 4, 5, true },
 	{ "x-calls", do_calls, 1, 2, true },
-	{ "x-flip", do_flip, 3, 4, true },
+	{ "x-flip", do_flip, 3, 5, true },
 	{ "x-flips", do_flips, 1, 1, true },
 	{ "x-snapshot", do_snapshot, 2, 2, true },
 	{ "x-restore", do_restore, 2, 2, true },

@@ -20,6 +20,7 @@
 
 enum {
 	MAX_SETTLE = 10000,    /* rounds in which something happened, before it counts as endless */
+	MAX_EVENTS = 1000000,  /* of one run */
 	MAX_TIMERS = 10000000, /* that go off in one move of the clock */
 	POLL_US = 20,
 	STEPPED_PATIENCE_MS = 200,
@@ -500,7 +501,7 @@ unsigned vdevtest_run(struct vdevtest *t)
 			n++;
 		n += hostcalls_echo();
 		total += n;
-	} while (n && rounds < MAX_SETTLE);
+	} while (n && rounds < MAX_SETTLE && total < MAX_EVENTS);
 	adversary_set(before);
 	return total;
 }
