@@ -27,6 +27,9 @@ static const char usage[] =
 	"  --runs N              end after so many runs, each on a fresh bench\n"
 	"  --seconds N           end after so many seconds (default 60 without --runs)\n"
 	"  --corpus DIR          begin with the scripts in DIR, and keep new ones there\n"
+	"  --corpus-only         run the scripts in DIR once each, short ones first, and end\n"
+	"  --minimise DIR        with --corpus-only: write those to DIR that reach code that none "
+	"before did\n"
 	"  --crashes DIR         where scripts of crashes go (default: here)\n"
 	"  --keep-going          do not end with the first\n"
 	"  --seed N              of what is made (default 1)\n"
@@ -43,6 +46,8 @@ enum {
 	OPT_RUNS = 256,
 	OPT_SECONDS,
 	OPT_CORPUS,
+	OPT_CORPUS_ONLY,
+	OPT_MINIMISE,
 	OPT_CRASHES,
 	OPT_KEEP_GOING,
 	OPT_SEED,
@@ -57,6 +62,8 @@ static const struct option long_options[] = {
 	{ "runs", required_argument, NULL, OPT_RUNS },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "corpus", required_argument, NULL, OPT_CORPUS },
+	{ "corpus-only", no_argument, NULL, OPT_CORPUS_ONLY },
+	{ "minimise", required_argument, NULL, OPT_MINIMISE },
 	{ "crashes", required_argument, NULL, OPT_CRASHES },
 	{ "keep-going", no_argument, NULL, OPT_KEEP_GOING },
 	{ "seed", required_argument, NULL, OPT_SEED },
@@ -106,6 +113,12 @@ static int option(struct fuzz_setup *setup, struct command *command, int opt, co
 	case OPT_CORPUS:
 		setup->corpus = value;
 		return -1;
+	case OPT_CORPUS_ONLY:
+		setup->corpus_only = true;
+		return -1;
+	case OPT_MINIMISE:
+		setup->minimal = value;
+		return -1;
 	case OPT_CRASHES:
 		setup->crashes = value;
 		return -1;
@@ -151,6 +164,10 @@ int main(int argc, char **argv)
 	why = command_words(&command, argv + optind, (unsigned)(argc - optind));
 	if (!why && setup.corpus && !is_folder(setup.corpus))
 		why = "--corpus is no folder";
+	if (!why && setup.corpus_only && !setup.corpus)
+		why = "--corpus-only needs --corpus";
+	if (!why && setup.minimal && (!setup.corpus_only || !is_folder(setup.minimal)))
+		why = "--minimise takes a folder, and --corpus-only";
 	if (!why && !is_folder(setup.crashes))
 		why = "--crashes is no folder";
 	if (!setup.runs && !setup.seconds)

@@ -2,14 +2,15 @@
 /*
  * A vdev of the tests with a mistake to be found: two registers at port 0x1000, an index and a
  * value. Option `mistake`: 1 aborts, 2 never answers, 3 returns an error, 4 writes behind its
- * state, each at one index with one value; 0 is right.
+ * state, 5 takes 128 MiB, each at one index with one value; 0 is right.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <qvm/guest.h>
 #include <qvm/x/conf.h>
 
-enum { PORT = 0x1000, BAD_INDEX = 0x5c, BAD_VALUE = 0xa7 };
+enum { PORT = 0x1000, BAD_INDEX = 0x5c, BAD_VALUE = 0xa7, MUCH = 128 << 20 };
 
 struct buggy {
 	unsigned mistake;
@@ -18,7 +19,7 @@ struct buggy {
 };
 
 static const struct qvmx_option options[] = {
-	{ .name = "mistake", .type = QVMX_OPT_NUMBER, .max = 4, .help = "which one (0 to 4)" },
+	{ .name = "mistake", .type = QVMX_OPT_NUMBER, .max = 5, .help = "which one (0 to 5)" },
 };
 
 static int buggy_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
@@ -57,6 +58,12 @@ static vdev_ref_status_t mistake(struct buggy *b, uint8_t value)
 	case 4:
 		b->cells[b->index] = value;
 		return VRS_NORMAL;
+	case 5:
+		free(b->cells);
+		b->cells = malloc(MUCH);
+		if (b->cells)
+			memset(b->cells, value, MUCH);
+		return b->cells ? VRS_NORMAL : VRS_ERRNO + ENOMEM;
 	default:
 		return VRS_NORMAL;
 	}

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@ enum {
 	MAX_REPORT = 1 << 16,
 	MAX_TRIES = 400, /* runs to make a script shorter */
 	MAX_HANG_TRIES = 4,
+	MAX_GROWTH_KIB = 64 << 10, /* of the process, by one input */
 };
 
 /* Worker and parent both have it. */
@@ -39,7 +41,8 @@ struct shared {
 	_Atomic uint64_t runs, lines; /* `lines` shows that it goes on */
 	_Atomic unsigned places, num_kept;
 	_Atomic bool done; /* the worker ended because it had to */
-	unsigned line;	   /* of `text` that is being run, from 1 on */
+	unsigned corpus_at, corpus_len;
+	unsigned line; /* of `text` that is being run, from 1 on */
 	uint64_t dice;
 	char what[256]; /* of a crash */
 	bool broken, started, covered;
@@ -59,6 +62,7 @@ struct fuzzer {
 	const struct fuzz_setup *setup;
 	struct shared *shared;
 	struct target target;
+	const char *corpus[MAX_KEPT]; /* as it was at the start */
 	struct found found[MAX_FOUND];
 	unsigned num_found;
 	int report_fd; /* a worker's stderr */
@@ -90,10 +94,19 @@ static void on_line(void *ctx, const char *text, size_t len)
 			 text + 5);
 }
 
-/* Run the text on a fresh bench. False: a vdev returned an error. */
+/* The most memory that this process has had. */
+static long most_kib(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_maxrss;
+}
+
+/* Run the text on a fresh bench. False: a vdev returned an error, or took too much memory. */
 static bool run_text(struct shared *s, const struct command *command)
 {
 	struct vdevtest *t = command_start(command);
+	long before = most_kib();
 	bool fine = true;
 
 	if (!t)
@@ -110,18 +123,38 @@ static bool run_text(struct shared *s, const struct command *command)
 		at += len + (at[len] == '\n');
 		atomic_fetch_add_explicit(&s->lines, 1, memory_order_relaxed);
 	}
+	if (fine && most_kib() - before > MAX_GROWTH_KIB) {
+		snprintf(s->what, sizeof(s->what), "an input takes more than %d MiB of memory",
+			 MAX_GROWTH_KIB >> 10);
+		fine = false;
+	}
 	qtest_free(q);
 	vdevtest_end(t);
 	s->broken = !fine;
 	return fine;
 }
 
+/* A file whose name is what is in it. */
+static void write_input(const char *folder, const char *text, size_t len)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
+	snprintf(path, sizeof(path), "%s/%016" PRIx64 ".qtest", folder, hash);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	if (fd >= 0) {
+		(void)!write(fd, text, len);
+		close(fd);
+	}
+}
+
 static void keep(struct fuzzer *f, const char *text, size_t len)
 {
 	struct shared *s = f->shared;
 	unsigned n = s->num_kept;
-	char path[PATH_MAX];
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
 	if (n == MAX_KEPT || s->used + len + 1 > ARENA)
 		return;
@@ -130,17 +163,8 @@ static void keep(struct fuzzer *f, const char *text, size_t len)
 	s->kept[n] = s->used;
 	s->used += len + 1;
 	atomic_store(&s->num_kept, n + 1);
-	if (!f->setup->corpus)
-		return;
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
-	snprintf(path, sizeof(path), "%s/%016" PRIx64 ".qtest", f->setup->corpus, hash);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-
-	if (fd >= 0) {
-		(void)!write(fd, text, len);
-		close(fd);
-	}
+	if (f->setup->corpus)
+		write_input(f->setup->corpus, text, len);
 }
 
 static const char *kept(struct shared *s, struct dice *d)
@@ -167,6 +191,8 @@ static bool is_over(const struct fuzzer *f)
 {
 	const struct fuzz_setup *setup = f->setup;
 
+	if (setup->corpus_only)
+		return f->shared->corpus_at == f->shared->corpus_len;
 	return (setup->runs && f->shared->runs >= setup->runs) ||
 	       (setup->seconds && now_s() - f->start >= setup->seconds);
 }
@@ -184,6 +210,48 @@ static void worker_begin(struct fuzzer *f)
 	crash_watch(on_crash);
 }
 
+/* Of a build that counts branches: the counts are written where a process ends by exit. */
+__attribute__((weak)) void __gcov_dump(void);
+
+_Noreturn static void worker_end(int status)
+{
+	if (__gcov_dump)
+		exit(status);
+	_exit(status);
+}
+
+static int by_length(const void *a, const void *b)
+{
+	const char *const *x = a, *const *y = b;
+	size_t m = strlen(*x), n = strlen(*y);
+
+	return m != n ? (m > n) - (m < n) : strcmp(*x, *y);
+}
+
+/* Run what the corpus has, once each, short ones first, from where the last worker ended. What
+ * reaches new code is written to `minimal`. */
+static void work_corpus(struct fuzzer *f)
+{
+	struct shared *s = f->shared;
+	unsigned places;
+
+	while (s->corpus_at < s->corpus_len) {
+		const char *text = f->corpus[s->corpus_at++];
+
+		s->len = strlen(text);
+		memcpy(s->text, text, s->len + 1);
+		coverage_reset();
+		if (!run_text(s, f->setup->command))
+			worker_end(1);
+		if (coverage_merge(s->known, &places) && f->setup->minimal)
+			write_input(f->setup->minimal, s->text, s->len);
+		s->covered = coverage_is_there();
+		if (places > s->places)
+			s->places = places;
+		atomic_fetch_add(&s->runs, 1);
+	}
+}
+
 /* Make and run inputs until it is over. */
 static void work(struct fuzzer *f)
 {
@@ -191,6 +259,7 @@ static void work(struct fuzzer *f)
 	struct dice d = { s->dice };
 	struct strbuf text = { 0 };
 
+	work_corpus(f);
 	for (unsigned i = 0; i < RUNS_A_WORKER && !is_over(f); i++) {
 		unsigned places;
 
@@ -198,7 +267,7 @@ static void work(struct fuzzer *f)
 		s->dice = d.state;
 		coverage_reset();
 		if (!run_text(s, f->setup->command))
-			_exit(1);
+			worker_end(1);
 		bool fresh = coverage_merge(s->known, &places);
 
 		s->covered = coverage_is_there();
@@ -211,7 +280,7 @@ static void work(struct fuzzer *f)
 		atomic_fetch_add(&s->runs, 1);
 	}
 	s->done = true;
-	_exit(0);
+	worker_end(0);
 }
 
 /* Wait for the child; true if it hung and was killed. */
@@ -268,11 +337,10 @@ static bool verdict(struct fuzzer *f, bool hung, int status, char *ret, size_t s
 		return false;
 	if (hung)
 		snprintf(ret, size, "no answer within %u s", f->setup->limit_s);
-	else if (report_line(f, ret, size) || WIFSIGNALED(status) || *s->what)
-		snprintf(ret, size, "%s",
-			 strncmp(ret, "SUMMARY", 7) == 0 || strncmp(ret, "runtime", 7) == 0 ? ret
-			 : *s->what ? s->what
-				    : "a signal");
+	else if (report_line(f, ret, size))
+		return true;
+	else if (WIFSIGNALED(status) || *s->what)
+		snprintf(ret, size, "%s", *s->what ? s->what : "a signal");
 	else
 		snprintf(ret, size, "the process ended with status %d", WEXITSTATUS(status));
 	return true;
@@ -437,6 +505,10 @@ static void corpus_read(struct fuzzer *f)
 	}
 	if (dir)
 		closedir(dir);
+	for (unsigned i = 0; i < f->shared->num_kept; i++)
+		f->corpus[i] = f->shared->arena + f->shared->kept[i];
+	f->shared->corpus_len = f->shared->num_kept;
+	qsort(f->corpus, f->shared->corpus_len, sizeof(f->corpus[0]), by_length);
 }
 
 /* What is there, looked at in a process of its own, since looking changes it. False: no start. */
@@ -483,7 +555,9 @@ static void summary(const struct fuzzer *f)
 
 int fuzz(const struct fuzz_setup *setup)
 {
-	struct fuzzer f = { .setup = setup, .start = now_s() };
+	static struct fuzzer f;
+
+	f = (struct fuzzer){ .setup = setup, .start = now_s() };
 
 	if (!look(&f))
 		return FUZZ_START_FAILED;

@@ -16,6 +16,8 @@ struct fuzz_setup {
 	unsigned limit_s;	/* one line that takes longer is a hang */
 	const char *corpus;	/* a folder of inputs to begin with and for new ones; NULL: none */
 	const char *crashes;	/* the folder for scripts */
+	const char *minimal;	/* a folder for those of the corpus that reach new code; NULL */
+	bool corpus_only;	/* run the corpus once and nothing else */
 	bool keep_going, quiet; /* after a crash; no lines while it runs */
 };
 

@@ -68,6 +68,27 @@ class Fuzz(unittest.TestCase):
         said = self.fuzz([vdev("buggy")], "--runs", "1", "--corpus", str(corpus))
         self.assertGreaterEqual(int(re.search(r"(\d+) inputs kept", said).group(1)), len(kept))
 
+    def test_a_corpus_alone_and_what_of_it_is_needed(self):
+        corpus, least = self.folder / "corpus", self.folder / "least"
+        corpus.mkdir()
+        least.mkdir()
+        self.fuzz([vdev("pckeyboard")], "--runs", "300", "--corpus", str(corpus))
+        num = len(list(corpus.glob("*.qtest")))
+        said = self.fuzz([vdev("pckeyboard")], "--corpus", str(corpus), "--corpus-only", "--minimise", str(least))
+        self.assertIn(f"{num} runs", said)
+        places = re.search(r"at most (\d+) places", said).group(1)
+        kept = len(list(least.glob("*.qtest")))
+        self.assertTrue(0 < kept <= num, (kept, num))
+        again = self.fuzz([vdev("pckeyboard")], "--corpus", str(least), "--corpus-only")
+        self.assertIn(f"{kept} runs", again)
+        self.assertEqual(places, re.search(r"at most (\d+) places", again).group(1))
+        self.fuzz([vdev("pckeyboard")], "--corpus-only", status=2)
+
+    def test_an_input_that_takes_too_much_memory(self):
+        said, lines, _ = self.found(5)
+        self.assertIn("memory", said)
+        self.assertLessEqual(len(lines), 3, lines)
+
     def test_options(self):
         self.fuzz([], status=2)
         self.fuzz([vdev("buggy")], "--runs", "x", status=2)
@@ -77,6 +98,8 @@ class Fuzz(unittest.TestCase):
         disk = self.folder / "disk"
         disk.write_bytes(bytes(1 << 16))
         for name, *options in (("pckeyboard",), ("mc146818", "intr", "ioapic:8"), ("virtio-entropy",), ("virtio-net", "tapdev", "tap0"),
+                               ("hpet", "intr", "ioapic:0,ioapic:8,ioapic:11"), ("wdt-ib700",), ("trace", "loc", "0xfa000000"),
+                               ("pci-dummy", "vendor", "8086", "device", "2918"), ("ioapic", "name", "second", "loc", "0xfa001000"),
                                ("ser8250", "intr", "ioapic:4", "hostdev", f">{self.folder}/out"), ("virtio-blk", "hostdev", str(disk)),
                                ("virtio-console", "hostdev", f">{self.folder}/out"), ("timer8254", "intr", "ioapic:0"),
                                ("virtio-input", "hostdev", str(SOURCE / "vdevs/virtio-input/hello.evemu")),

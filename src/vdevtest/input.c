@@ -18,6 +18,7 @@ enum {
 	PAGE = 4096,
 	MOST_NEW_LINES = 24,
 	MAX_LINE = 2048,
+	MOST_FAILURES = 16,
 	ALLOCATED = 0x100000, /* where the driver's rings and buffers begin */
 	RING_BYTES = 0x4000,
 };
@@ -246,7 +247,7 @@ static void line_virtio(struct dice *d, const struct target *target, unsigned de
 		break;
 	case 8:
 		/* Each access costs more while one waits. */
-		if (!one_in(d, 4))
+		if (!one_in(d, 16))
 			break;
 		strbuf_printf(out, "x-flip 0x%" PRIx64 " %u 0x%x\n",
 			      ALLOCATED + dice_roll(d, RING_BYTES), (unsigned)dice_roll(d, 16) + 1,
@@ -356,6 +357,9 @@ static void change_line(struct dice *d, const char *text, size_t len, struct str
 						     : old + dice_roll(d, 9) - 4;
 			if (colon)
 				value &= UINT32_MAX;
+			/* A call that fails for ever is no finding. */
+			if (strncmp(text, "x-fail", strlen("x-fail")) == 0)
+				value %= MOST_FAILURES;
 			*digits = '\0';
 			strbuf_printf(out, "%s0x%" PRIx64, words[i], value);
 		}
