@@ -61,7 +61,8 @@ static void check(int fd, int rc, const struct boot_image *image, const char *wh
 	require(guest_init(&g, RAM_LEN) == 0);
 	if (boot_image_load(fd, image, &g.memory, &load_why) == 0) {
 		for (unsigned i = 0; i < image->num_segments; i++)
-			require(image->segments[i].gpa + image->segments[i].mem_len <= RAM_LEN);
+			require(image->segments[i].gpa + image->segments[i].mem_len <= RAM_LEN &&
+				image->segments[i].file_len <= image->segments[i].mem_len);
 		start(&g, image);
 	}
 	guest_free(&g);
