@@ -107,6 +107,7 @@ static void test_place(void **state)
  * Write all ones, read the size, write back: with decode off and on; on, the device stays where it
  * is.
  */
+/* PCI-1 */
 static void test_sizing(void **state)
 {
 	struct pci_device *dev;

@@ -73,6 +73,7 @@ static void test_empty_slots(void **state)
 	machine_destroy(&m);
 }
 
+/* PCI-1 */
 static void test_header(void **state)
 {
 	struct machine m;

@@ -314,7 +314,7 @@ static void test_features(void **state)
 	}
 }
 
-/* GEN-5, DRV-1: a bit without what it needs is neither offered nor accepted. */
+/* GEN-5, NET-14, DRV-1: a bit without what it needs is neither offered nor accepted. */
 static void test_feature_rules(void **state)
 {
 	static const struct {

@@ -351,7 +351,7 @@ struct sent {
 };
 
 /*
- * PACKED-1, 2, 3, 6, 8, 9: laps of rings of any size, lists of any length and over the ring's end,
+ * Laps of rings of any size, lists of any length and over the ring's end,
  * completed in any order; a model says what the driver finds. What is the driver's stays as it is.
  */
 static void laps(struct fixture *f, unsigned size, unsigned places)
@@ -409,6 +409,7 @@ static void laps(struct fixture *f, unsigned size, unsigned places)
 	free(gone);
 }
 
+/* PACKED-1 to 3, 6 to 9, DRV-21 */
 static void test_laps(void **state)
 {
 	static const unsigned sizes[] = { 1, 2, 3, 5, 8, 31, 100, 256, 4096 };
@@ -419,7 +420,7 @@ static void test_laps(void **state)
 	laps(*state, 32768, 3 * 32768);
 }
 
-/* PACKED-12, 13, DRV-23: a model decides which flush interrupts. */
+/* A model decides which flush interrupts. */
 static void interrupts(struct fixture *f, bool event_idx)
 {
 	enum { SIZE = 11 };
@@ -474,6 +475,7 @@ static void interrupts(struct fixture *f, bool event_idx)
 	assert_true(!event_idx || hits > 500);
 }
 
+/* PACKED-12, 13, DRV-23: with the event index and without. */
 static void test_interrupts(void **state)
 {
 	srandom(6);

@@ -367,6 +367,13 @@ uint64_t memory_hash(struct guest *g, uint64_t from, uint64_t to)
 	return hash;
 }
 
+uint64_t touched_hash(struct guest *g)
+{
+	return memory_hash(g, TABLES, TABLES + 0x1000) +
+	       31 * memory_hash(g, RINGS, RINGS + 2 * RING_ROOM) +
+	       37 * memory_hash(g, BUFFERS, BUFFERS + 0x10000);
+}
+
 bool is_memory(uint64_t addr, uint64_t len, bool write)
 {
 	static const struct {

@@ -168,6 +168,7 @@ unsigned used_count(struct guest *g, unsigned queue);
 /* 16 bytes to read, 512 and 1 to write, at BUFFERS. */
 unsigned offer_plain(struct guest *g, unsigned queue);
 uint64_t memory_hash(struct guest *g, uint64_t from, uint64_t to);
+uint64_t touched_hash(struct guest *g); /* of what a device has reason to touch */
 /* May it be read, or written, by a device? */
 bool is_memory(uint64_t addr, uint64_t len, bool write);
 
@@ -185,5 +186,6 @@ void row_b10(struct guest *g);
 void row_b11(struct guest *g);
 void row_b12(struct guest *g);
 void row_b16(struct guest *g);
+void row_c(struct guest *g);
 
 #endif

@@ -44,7 +44,7 @@ static const struct row {
 	{ "B4", row_b4, true },	   { "B5", row_b5, true },   { "B6", row_b6, true },
 	{ "B7", row_b7, true },	   { "B8", row_b8, false },  { "B9", row_b9, true },
 	{ "B10", row_b10, true },  { "B11", row_b11, true }, { "B12", row_b12, true },
-	{ "B16", row_b16, false },
+	{ "B16", row_b16, false }, { "C", row_c, true },
 };
 
 static char folder[] = "/tmp/hostile-XXXXXX";

@@ -62,6 +62,7 @@ static void still_there(struct guest *g, enum stage stage)
 	expect(g, other == memory_hash(g, RINGS - 0x80000, RINGS));
 }
 
+/* DRV-2, 11 */
 void row_b1(struct guest *g)
 {
 	static const enum reg regs[] = { REG_QUEUE_SIZE,	REG_QUEUE_DESC,
@@ -217,6 +218,7 @@ static void through_window(struct guest *g, unsigned number, unsigned width)
 	}
 }
 
+/* PCI-12, 22, 54, DRV-24 to 27 */
 void row_b4(struct guest *g)
 {
 	static const char *const what[] = {
@@ -419,6 +421,7 @@ static void bar_cases(struct guest *g)
 	}
 }
 
+/* PCI-15, GEN-7, 10, DRV-3 */
 void row_b12(struct guest *g)
 {
 	status_cases(g);

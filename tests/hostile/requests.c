@@ -194,6 +194,7 @@ static void request(struct guest *g, const void *head, uint32_t head_len, uint32
 static const uint32_t outs[] = { 0, 1, 4, 8, 11, 12, 16, 17, 31, 32, 48, 64, 4096, 65536 };
 static const uint32_t ins[] = { 0, 1, 2, 20, 21, 512, 513, 4097, 65537 };
 
+/* SPLIT-2, PACKED-3 */
 void row_b7(struct guest *g)
 {
 	uint8_t head[64];
@@ -245,6 +246,7 @@ void row_b7(struct guest *g)
 	}
 }
 
+/* SPLIT-1, DRV-29, 31, 34 */
 void row_b11(struct guest *g)
 {
 	static const char *const names[] = {
@@ -471,6 +473,7 @@ static void with_features(struct guest *g, uint64_t mask)
 	}
 }
 
+/* GEN-6 */
 void row_b9(struct guest *g)
 {
 	static const uint8_t core[] = { VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX,

@@ -12,14 +12,6 @@
 
 enum { ANSWER_BROKEN, ANSWER_DONE };
 
-/* What a device has reason to touch. */
-static uint64_t touched_hash(struct guest *g)
-{
-	return memory_hash(g, TABLES, TABLES + 0x1000) +
-	       31 * memory_hash(g, RINGS, RINGS + 2 * RING_ROOM) +
-	       37 * memory_hash(g, BUFFERS, BUFFERS + 0x10000);
-}
-
 /* The requests are taken: all come back, or the device says that it needs a reset. */
 static void answered(struct guest *g, unsigned heads, int answer)
 {
@@ -317,6 +309,7 @@ static void tables(struct guest *g)
 	}
 }
 
+/* GEN-3, 4, SPLIT-5, 6, 17, PACKED-7, 8, 11, DRV-8, 12 to 18 */
 void row_b2(struct guest *g)
 {
 	if (g->packed)
@@ -461,6 +454,7 @@ static void rings_at(struct guest *g)
 	}
 }
 
+/* DRV-9, 18 */
 void row_b3(struct guest *g)
 {
 	for (unsigned p = 0; p < NUM_PLACES; p++) {
@@ -583,6 +577,7 @@ static void flip(struct guest *g, uint64_t at, unsigned len, uint8_t mask, bool 
 	}
 }
 
+/* DRV-20 */
 void row_b5(struct guest *g)
 {
 	static const struct {

@@ -267,6 +267,7 @@ static void test_identity(void **state)
 		assert_int_equal(vdevtest_pci_read(f->t, DEV, 0x0a, 2), 0x0180);
 }
 
+/* BLK-1, 17, 22: neither more nor less is offered. */
 static void test_features(void **state)
 {
 	struct fixture *f = *state;
@@ -283,6 +284,7 @@ static void test_features(void **state)
 			 BIT(2) | BIT(F_RO) | BIT(6) | BIT(9) | BIT(10));
 }
 
+/* BLK-4, 11, 21, DRV-6 */
 static void test_config(void **state)
 {
 	struct fixture *f = *state;
@@ -329,6 +331,7 @@ static void test_random_io(void **state)
 	random_io(f, 100, 0);
 }
 
+/* BLK-20 */
 static void test_get_id(void **state)
 {
 	struct fixture *f = *state;
@@ -462,6 +465,7 @@ static void test_depth(void **state)
 
 /* Requests that are not (DRV-29, BLK-6, 7, 8, 19, 23) */
 
+/* BLK-19, 23, DRV-29 */
 static void test_edges(void **state)
 {
 	static const struct {
@@ -696,6 +700,7 @@ static void test_read_fails(void **state)
 	assert_memory_equal(ram(f, f->data, 4096), f->image, 4096);
 }
 
+/* DRV-29 */
 static void test_bad_shapes(void **state)
 {
 	struct fixture *f = *state;
@@ -737,6 +742,7 @@ static void test_bad_shapes(void **state)
 	check_file(f);
 }
 
+/* BLK-6, 7 */
 static void test_read_only(void **state)
 {
 	struct fixture *f = *state;

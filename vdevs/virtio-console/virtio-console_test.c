@@ -265,6 +265,7 @@ static void file_as_input(void **state)
 	test_dir_remove(&dir);
 }
 
+/* DRV-34 */
 static void wrong_direction(void **state)
 {
 	struct bench b;
@@ -285,6 +286,7 @@ static void wrong_direction(void **state)
 	end(&b);
 }
 
+/* CON-2 */
 static void emergency_output(void **state)
 {
 	struct bench b;
@@ -355,6 +357,7 @@ static int on_own_terminal(const char *slave_name)
 	return 0;
 }
 
+/* CON-8 */
 static void terminal_size(void **state)
 {
 	int master = posix_openpt(O_RDWR | O_NOCTTY), status;

@@ -249,6 +249,7 @@ static void made_up_addresses(void **state)
 	assert_true(mac[0] != mac[1]);
 }
 
+/* NET-6, 15: small and full frames go out as they are. */
 static void sends(void **state)
 {
 	const struct header none = { 0 };
@@ -274,6 +275,7 @@ static void sends(void **state)
 	end(&b);
 }
 
+/* NET-16 to 19 */
 static void ignores_what_it_must(void **state)
 {
 	const struct header junk = { .flags = 0x82,
@@ -291,6 +293,7 @@ static void ignores_what_it_must(void **state)
 	end(&b);
 }
 
+/* DRV-31 */
 static void drops_hostile_headers(void **state)
 {
 	static const struct header bad[] = {
@@ -327,6 +330,7 @@ static void drops_hostile_headers(void **state)
 	end(&b);
 }
 
+/* NET-15, 20, 21, 24, 33 */
 static void receives(void **state)
 {
 	struct bench b = begin(0);
@@ -351,6 +355,7 @@ static void receives(void **state)
 	end(&b);
 }
 
+/* NET-21, DRV-32 */
 static void buffers_too_small(void **state)
 {
 	struct bench b = begin(0);
@@ -368,6 +373,7 @@ static void buffers_too_small(void **state)
 	end(&b);
 }
 
+/* NET-20, 22, 23 */
 static void merges_buffers(void **state)
 {
 	struct bench b = begin(F_MRG_RXBUF);
@@ -397,6 +403,34 @@ static void merges_buffers(void **state)
 	assert_true(nothing_used(&b, RX));
 	to_guest(&b, 60, 8);
 	assert_int_equal(used(&b, RX), HEADER + 60);
+	end(&b);
+}
+
+/* NET-45, 52: a tagged frame comes in; while the queue is reset frames are dropped. */
+static void tags_and_a_queue_in_reset(void **state)
+{
+	struct bench b = begin(ALL);
+	uint8_t frame[64];
+	uint64_t gpa;
+
+	(void)state;
+	make_frame(frame, 60, 1);
+	memmove(frame + 16, frame + 12, 44);
+	memcpy(frame + 12, "\x81\x00\x00\x05", 4);
+	memset(frame + 60, 0, 4);
+	gpa = add_rx(&b, 2000);
+	assert_int_equal(send(b.peer, frame, sizeof(frame), 0), sizeof(frame));
+	assert_int_equal(used(&b, RX), HEADER + sizeof(frame));
+	assert_memory_equal(vdevtest_ram(b.t, gpa + HEADER, sizeof(frame)), frame, sizeof(frame));
+	add_rx(&b, 2000);
+	vdevtest_virtio_queue_reset(b.v, RX);
+	to_guest(&b, 60, 2);
+	vdevtest_virtio_queue_enable(b.v, RX, QUEUE_SIZE);
+	add_rx(&b, 1);
+	assert_int_equal(used(&b, RX), 0); /* the queue works again */
+	gpa = add_rx(&b, 2000);
+	to_guest(&b, 100, 3);
+	assert_int_equal(used(&b, RX), HEADER + 100);
 	end(&b);
 }
 
@@ -475,6 +509,7 @@ static size_t make_big_tcp(uint8_t *packet, size_t payload)
 	return sizeof(header) + sizeof(head) + payload;
 }
 
+/* NET-20, 25 to 27, 30, 31, 34 */
 static void big_segments(void **state)
 {
 	struct bench b = begin(F_MRG_RXBUF | F_GUEST_CSUM | F_GUEST_TSO4);
@@ -518,7 +553,8 @@ static void big_segments(void **state)
 	end(&b);
 }
 
-/* A checksum that the sender left to the card: whole for a driver that has not negotiated it. */
+/* NET-24, 25: a checksum that the sender left to the card: whole for a driver that has not
+ * negotiated it. */
 static void checksums(void **state)
 {
 	struct bench b = begin(F_GUEST_CSUM);
@@ -616,6 +652,7 @@ static void set_mtu(int mtu)
 	close(fd);
 }
 
+/* NET-2 to 5: the interface's MTU is what the guest is told, and stays. */
 static void existing_tap(void **state)
 {
 	int fd = make_persistent(1);
@@ -665,6 +702,7 @@ int main(void)
 		cmocka_unit_test(receives),
 		cmocka_unit_test(buffers_too_small),
 		cmocka_unit_test(merges_buffers),
+		cmocka_unit_test(tags_and_a_queue_in_reset),
 		cmocka_unit_test(nothing_from_before),
 		cmocka_unit_test(many_packets),
 		cmocka_unit_test(big_segments),
