@@ -10,8 +10,9 @@ import tempfile
 import unittest
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
-PICS = "vdev ioapic name ioapic vdev 8259 loc io:0x20 vdev 8259 loc io:0xa0".split()
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests"))
+import our_vdevs  # noqa: E402  # pylint: disable=wrong-import-position
+
 RUNS = 40
 
 
@@ -95,18 +96,10 @@ class Fuzz(unittest.TestCase):
         self.fuzz([vdev("buggy"), "mistake", "x"], "--runs", "1", status=65)
 
     def test_ours(self):
-        disk = self.folder / "disk"
-        disk.write_bytes(bytes(1 << 16))
-        for name, *options in (("pckeyboard",), ("mc146818", "intr", "ioapic:8"), ("virtio-entropy",), ("virtio-net", "tapdev", "tap0"),
-                               ("hpet", "intr", "ioapic:0,ioapic:8,ioapic:11"), ("wdt-ib700",), ("trace", "loc", "0xfa000000"),
-                               ("pci-dummy", "vendor", "8086", "device", "2918"), ("ioapic", "name", "second", "loc", "0xfa001000"),
-                               ("ser8250", "intr", "ioapic:4", "hostdev", f">{self.folder}/out"), ("virtio-blk", "hostdev", str(disk)),
-                               ("virtio-console", "hostdev", f">{self.folder}/out"), ("timer8254", "intr", "ioapic:0"),
-                               ("virtio-input", "hostdev", str(SOURCE / "vdevs/virtio-input/hello.evemu")),
-                               ("progress", "hostdev", f">{self.folder}/progress"),
-                               ("virtio-entropy", "loc", "0x1c0d0000", "intr", "ioapic:16"), ("shmem", "create", "a,8192", "deny", "b")):
+        for name, (words, *_) in our_vdevs.WORDS.items():
             with self.subTest(name):
-                self.assertIn(f"{RUNS} runs", self.fuzz([*PICS, vdev(name), *options], "--runs", str(RUNS)))
+                self.assertIn(f"{RUNS} runs", self.fuzz([*our_vdevs.PICS, vdev(name), *our_vdevs.words(words, self.folder)],
+                                                        "--runs", str(RUNS)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our vdevs and the words that vdev-fuzz starts them with: for its tests, the soak, and the count of branches."""
+
+import pathlib
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+PICS = "vdev ioapic name ioapic vdev 8259 loc io:0x20 vdev 8259 loc io:0xa0".split()
+
+# DISK is a file of 1 MiB, OUT and IN a file to write and one to read. The first words are what is fuzzed; with all of them the corpus
+# runs when branches are counted.
+WORDS = {
+    "virtio-blk": ["hostdev DISK", "hostdev <DISK packed no queues 2 serial abc", "hostdev DISK dio enable threads 2 delayed 5",
+                   "hostdev NOTHING delayed 1"],
+    "virtio-net": ["tapdev tap0", "tapdev tap0 mac 02:00:00:00:00:01 packed no"],
+    "virtio-console": ["hostdev >OUT", "hostdev <IN hostdev >OUT packed no", "hostdev <IN hostdev >OUT delayed"],
+    "virtio-entropy": ["", "packed no delayed"],
+    "virtio-input": ["hostdev EVENTS"],
+    "progress": ["hostdev >OUT"],
+    "ser8250": ["intr ioapic:4 hostdev >OUT", "loc 0x2f8 intr ioapic:3 hostdev <IN hostdev >OUT batch 100",
+                "intr ioapic:4 hostdev <IN hostdev >OUT delayed"],
+    "mc146818": ["intr ioapic:8", "reg 0x10,0x55 reg 0x20,1"],
+    "timer8254": ["intr ioapic:0", ""],
+    "hpet": ["intr ioapic:0,ioapic:8,ioapic:11", "intr ioapic:0,ioapic:8,ioapic:11 frequency 10000000 legacy-free"],
+    "pckeyboard": ["", "loc 0x60"],
+    "wdt-ib700": ["", "action dump,terminate", "action dump"],
+    "pci-dummy": ["vendor 8086 device 2918",
+                  "loc pci:0:31.0 vendor 8086 device 2918 class 060100 subsystem-vendor 1 subsystem-device 2 revision 3"],
+    "trace": ["loc 0xfa000000", "loc 0xfa000000 emit-logger", "loc 0xfa000000 emit-trace abc"],
+    "ioapic": ["name second loc 0xfa001000", "name second loc 0xfa001000 pins 48"],
+}
+
+# What does not start: the sentences are code too.
+REFUSED = {
+    "virtio-blk": ["", "hostdev NOTHING", "hostdev DISK legacy", "hostdev DISK serial 123456789012345678901", "hostdev DISK queues 0",
+                   "hostdev DISK queues 99", "hostdev IN/x", "hostdev /", "hostdev DISK hostdev DISK", "hostdev DISK delayed x"],
+    "virtio-net": ["", "tapdev", "tapdev a/b", "tapdev tap0 mac 01:00:00:00:00:01", "tapdev tap0 mac x", "tapdev tap0 legacy", "peer a",
+                   "tapdev tap0 peerfeats 1"],
+    "virtio-console": ["hostdev /", "hostdev NOTHING", "hostdev >OUT hostdev >OUT", "hostdev >OUT legacy", "hostdev <"],
+    "virtio-entropy": ["legacy"],
+    "ser8250": ["hostdev >OUT hostdev >OUT intr ioapic:4", "hostdev NOTHING", "batch x", "hostdev /"],
+    "mc146818": ["reg x", "reg 0x100,0", "reg 0x10,256", "reg 0x10"],
+    "timer8254": ["intr ioapic:0 accel on"],
+    "hpet": ["", "intr ioapic:0 frequency 1", "intr ioapic:8,ioapic:8"],
+    "wdt-ib700": ["action x", "action terminate,x"],
+    "pci-dummy": ["", "clone x", "clone pci:0:99.0", "vendor 8086", "device 1", "vendor x device 1", "clone pci:0:0.0 vendor 1"],
+    "trace": ["", "loc 0xfa000000 emit-trace"],
+    "ioapic": ["name second", "name second loc 0xfa001000 pins 0", "name second loc 0xfa001000 pins 999"],
+}
+
+
+def words(text, folder):
+    """As a list; the folder holds the files that they name."""
+    (folder / "disk").write_bytes(bytes(1 << 20))
+    (folder / "in").write_bytes(bytes(range(256)) * 16)
+    places = {"DISK": folder / "disk", "OUT": folder / "out", "IN": folder / "in", "NOTHING": folder / "nothing"}
+    for name, path in places.items():
+        text = text.replace(name, str(path))
+    text = text.replace("EVENTS", str(TOP / "vdevs/virtio-input/hello.evemu"))
+    return text.split()
