@@ -1,31 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our vdevs and the words that vdev-fuzz starts them with: for its tests, the soak, and the count of branches."""
 
+import contextlib
+import os
 import pathlib
+import re
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
+
 PICS = "vdev ioapic name ioapic vdev 8259 loc io:0x20 vdev 8259 loc io:0xa0".split()
 
-# DISK is a file of 1 MiB, OUT and IN a file to write and one to read. The first words are what is fuzzed; with all of them the corpus
-# runs when branches are counted.
+# DISK is a file of 1 MiB, OUT and IN a file to write and one to read, TTY a terminal on which something was
+# typed, FULL a pipe that takes nothing. The first words are what is fuzzed; with all of
+# them the corpus runs when branches are counted.
 WORDS = {
     "virtio-blk": ["hostdev DISK", "hostdev <DISK packed no queues 2 serial abc", "hostdev DISK dio enable threads 2 delayed 5",
                    "hostdev NOTHING delayed 1"],
     "virtio-net": ["tapdev tap0", "tapdev tap0 mac 02:00:00:00:00:01 packed no"],
-    "virtio-console": ["hostdev >OUT", "hostdev <IN hostdev >OUT packed no", "hostdev <IN hostdev >OUT delayed"],
+    "virtio-console": ["hostdev >OUT", "hostdev <IN hostdev >OUT packed no", "hostdev <IN hostdev >OUT delayed", "hostdev TTY",
+                       "hostdev <IN hostdev >FULL"],
     "virtio-entropy": ["", "packed no delayed"],
     "virtio-input": ["hostdev EVENTS"],
     "progress": ["hostdev >OUT"],
     "ser8250": ["intr ioapic:4 hostdev >OUT", "loc 0x2f8 intr ioapic:3 hostdev <IN hostdev >OUT batch 100",
-                "intr ioapic:4 hostdev <IN hostdev >OUT delayed"],
+                "intr ioapic:4 hostdev <IN hostdev >OUT delayed", "intr ioapic:4 hostdev TTY"],
     "mc146818": ["intr ioapic:8", "reg 0x10,0x55 reg 0x20,1"],
-    "timer8254": ["intr ioapic:0", ""],
+    "timer8254": ["intr ioapic:0 accel off", "intr ioapic:0", ""],
     "hpet": ["intr ioapic:0,ioapic:8,ioapic:11", "intr ioapic:0,ioapic:8,ioapic:11 frequency 10000000 legacy-free"],
     "pckeyboard": ["", "loc 0x60"],
-    "wdt-ib700": ["", "action dump,terminate", "action dump"],
+    "wdt-ib700": ["", "action terminate"],
     "pci-dummy": ["vendor 8086 device 2918",
                   "loc pci:0:31.0 vendor 8086 device 2918 class 060100 subsystem-vendor 1 subsystem-device 2 revision 3"],
-    "trace": ["loc 0xfa000000", "loc 0xfa000000 emit-logger", "loc 0xfa000000 emit-trace abc"],
+    "trace": ["loc 0xfa000000", "loc 0xfa000000 emit-logger", "loc 0xfa000000 emit-trace 5"],
     "ioapic": ["name second loc 0xfa001000", "name second loc 0xfa001000 pins 48"],
 }
 
@@ -41,19 +47,39 @@ REFUSED = {
     "mc146818": ["reg x", "reg 0x100,0", "reg 0x10,256", "reg 0x10"],
     "timer8254": ["intr ioapic:0 accel on"],
     "hpet": ["", "intr ioapic:0 frequency 1", "intr ioapic:8,ioapic:8"],
-    "wdt-ib700": ["action x", "action terminate,x"],
+    "wdt-ib700": ["action x", "action dump,terminate", "action terminate,x"],
     "pci-dummy": ["", "clone x", "clone pci:0:99.0", "vendor 8086", "device 1", "vendor x device 1", "clone pci:0:0.0 vendor 1"],
-    "trace": ["", "loc 0xfa000000 emit-trace"],
+    "trace": ["", "loc 0xfa000000 emit-trace", "loc 0xfa000000 emit-trace x"],
     "ioapic": ["name second", "name second loc 0xfa001000 pins 0", "name second loc 0xfa001000 pins 999"],
 }
+
+
+# Calls of the host that fail while a vdev starts.
+FAILS = [f"{call}:{nth}:{error}" for call, error in (("open", "EACCES"), ("ioctl", "EPERM"), ("ioctl", "EBUSY"), ("malloc", "ENOMEM"),
+                                                     ("calloc", "ENOMEM"), ("strdup", "ENOMEM"), ("timerfd_create", "EMFILE"),
+                                                     ("fcntl", "EIO"), ("getrandom", "EIO"), ("access", "ENOENT"),
+                                                     ("io_uring_queue_init_params", "EPERM"), ("eventfd", "EMFILE"))
+         for nth in range(1, 4)]
+
+_open = []  # ends of terminals and pipes, as long as the program runs
 
 
 def words(text, folder):
     """As a list; the folder holds the files that they name."""
     (folder / "disk").write_bytes(bytes(1 << 20))
     (folder / "in").write_bytes(bytes(range(256)) * 16)
-    places = {"DISK": folder / "disk", "OUT": folder / "out", "IN": folder / "in", "NOTHING": folder / "nothing"}
-    for name, path in places.items():
-        text = text.replace(name, str(path))
-    text = text.replace("EVENTS", str(TOP / "vdevs/virtio-input/hello.evemu"))
-    return text.split()
+    if "TTY" in text:
+        master, slave = os.openpty()
+        _open.extend((master, slave))
+        os.write(master, b"typed\n\x1d\x1d" * 20)
+        text = text.replace("TTY", os.ttyname(slave))
+    if "FULL" in text:
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(folder / "full")
+        _open.append(os.open(folder / "full", os.O_RDWR | os.O_NONBLOCK))
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(_open[-1], bytes(4096))
+        text = text.replace("FULL", str(folder / "full"))
+    text = re.sub(r"\b(DISK|OUT|IN|NOTHING)\b", lambda name: str(folder / name[0].lower()), text)
+    return text.replace("EVENTS", str(TOP / "vdevs/virtio-input/hello.evemu")).split()

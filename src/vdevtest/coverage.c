@@ -161,7 +161,7 @@ static uint8_t bucket(uint8_t n)
 	return (uint8_t)(n ? 1u << i : 0u);
 }
 
-bool coverage_merge(uint8_t *known, unsigned *ret_places)
+bool coverage_merge(uint8_t *known, bool counts, unsigned *ret_places)
 {
 	uint32_t place = num_guards + 1;
 	bool fresh = false;
@@ -180,7 +180,7 @@ bool coverage_merge(uint8_t *known, unsigned *ret_places)
 			uint8_t bit = bucket(seen[k]);
 
 			places += bit != 0 ? 1u : 0u;
-			fresh |= (bit & (unsigned)~known[k]) != 0;
+			fresh |= counts ? (bit & (unsigned)~known[k]) != 0 : bit && !known[k];
 			known[k] = (uint8_t)(known[k] | bit);
 		}
 	}

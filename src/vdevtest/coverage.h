@@ -17,9 +17,10 @@ void coverage_reset(void);
 
 /*
  * Add what the run has seen to `known` (COVERAGE_SIZE bytes; a bit for how often, roughly). Returns
- * whether that was new. *ret_places: places of the run.
+ * whether that was new: a place, or, with `counts`, another count of one. *ret_places: places of
+ * the run.
  */
-bool coverage_merge(uint8_t *known, unsigned *ret_places);
+bool coverage_merge(uint8_t *known, bool counts, unsigned *ret_places);
 
 /* Has any code with coverage been loaded? */
 bool coverage_is_there(void);

@@ -243,7 +243,7 @@ static void work_corpus(struct fuzzer *f)
 		coverage_reset();
 		if (!run_text(s, f->setup->command))
 			worker_end(1);
-		if (coverage_merge(s->known, &places) && f->setup->minimal)
+		if (coverage_merge(s->known, !f->setup->minimal, &places) && f->setup->minimal)
 			write_input(f->setup->minimal, s->text, s->len);
 		s->covered = coverage_is_there();
 		if (places > s->places)
@@ -268,7 +268,7 @@ static void work(struct fuzzer *f)
 		coverage_reset();
 		if (!run_text(s, f->setup->command))
 			worker_end(1);
-		bool fresh = coverage_merge(s->known, &places);
+		bool fresh = coverage_merge(s->known, true, &places);
 
 		s->covered = coverage_is_there();
 		if (!s->covered)

@@ -11,6 +11,8 @@
 #include "vdevtest/coverage.h"
 #include "vdevtest/hostcalls.h"
 
+#define LONGEST_STEP (UINT64_C(1) << 34) /* ns */
+
 enum {
 	VIRTIO_VENDOR = 0x1af4,
 	NO_VENDOR = 0xffff,
@@ -21,6 +23,8 @@ enum {
 	MOST_FAILURES = 16,
 	ALLOCATED = 0x100000, /* where the driver's rings and buffers begin */
 	RING_BYTES = 0x4000,
+	DATA = 0x300000, /* what requests may send */
+	DATA_LEN = 0x10000,
 };
 
 uint64_t dice_roll(struct dice *d, uint64_t sides)
@@ -166,11 +170,37 @@ static void blob(struct dice *d, struct strbuf *out)
 
 	strbuf_add_text(out, "0x");
 	for (unsigned i = 0; i < words; i++) {
-		uint32_t value = (uint32_t)(one_in(d, 3) ? number(d) : dice_roll(d, 12));
+		uint32_t value = (uint32_t)(one_in(d, 3) ? number(d) : dice_roll(d, 16));
 
 		for (unsigned k = 0; k < 4; k++)
 			strbuf_printf(out, "%02x", value >> 8 * k & 0xff);
 	}
+}
+
+/*
+ * As most devices' requests are: a number and some words, what goes out, what comes in, a status.
+ * No device is meant; what of that it takes, coverage tells.
+ */
+static void line_request(struct dice *d, unsigned dev, unsigned queue, struct strbuf *out)
+{
+	static const unsigned lengths[] = { 16, 20, 60, 512, 1024, 4096, 65536 };
+	unsigned words = one_in(d, 4) ? (unsigned)dice_roll(d, 12) + 1 : 4;
+
+	strbuf_printf(out, "x-queue-add %u %u out:0x", dev, queue);
+	for (unsigned i = 0; i < words; i++) {
+		uint32_t value = i == 0		? (uint32_t)dice_roll(d, 16)
+				 : one_in(d, 4) ? (uint32_t)number(d)
+						: 0;
+
+		for (unsigned k = 0; k < 4; k++)
+			strbuf_printf(out, "%02x", value >> 8 * k & 0xff);
+	}
+	for (unsigned n = (unsigned)dice_roll(d, 3); n; n--)
+		strbuf_printf(out, " out@0x%x:0x%x", DATA + (unsigned)dice_roll(d, DATA_LEN),
+			      lengths[dice_roll(d, ARRAY_LEN(lengths))]);
+	for (unsigned n = (unsigned)dice_roll(d, 3); n; n--)
+		strbuf_printf(out, " in:%u", lengths[dice_roll(d, ARRAY_LEN(lengths))]);
+	strbuf_add_text(out, one_in(d, 8) ? "\n" : " in:1\n");
 }
 
 static void line_add(struct dice *d, const struct target *target, unsigned dev, unsigned queue,
@@ -178,10 +208,12 @@ static void line_add(struct dice *d, const struct target *target, unsigned dev, 
 {
 	static const unsigned lengths[] = { 1, 4, 8, 12, 16, 20, 64, 512, 513, 1526, 4096, 8192 };
 	unsigned n = (unsigned)dice_roll(d, one_in(d, 10) ? 16 : 4) + 1;
+	bool in = false;
 
 	strbuf_printf(out, "x-queue-add %u %u", dev, queue);
 	for (unsigned i = 0; i < n; i++) {
-		bool in = i ? dice_roll(d, 3) != 0 : one_in(d, 2);
+		/* What may be written stands behind what may be read, as a rule. */
+		in = (in && !one_in(d, 16)) || (i ? dice_roll(d, 3) != 0 : one_in(d, 2));
 
 		if (one_in(d, 12)) {
 			strbuf_printf(out, " %s@0x%" PRIx64 ":0x%" PRIx64, in ? "in" : "out",
@@ -257,7 +289,10 @@ static void line_virtio(struct dice *d, const struct target *target, unsigned de
 		strbuf_printf(out, "x-queue-kick %u %u\n", dev, queue);
 		break;
 	default:
-		line_add(d, target, dev, queue, out);
+		if (one_in(d, 2))
+			line_request(d, dev, queue, out);
+		else
+			line_add(d, target, dev, queue, out);
 		if (!one_in(d, 4))
 			strbuf_printf(out, "x-queue-kick %u %u\n", dev, queue);
 	}
@@ -293,7 +328,7 @@ static void line_else(struct dice *d, struct strbuf *out)
 		strbuf_add_text(out, "clock_step\n");
 	else
 		strbuf_printf(out, "clock_step %" PRIu64 "\n",
-			      dice_roll(d, UINT64_C(1) << dice_roll(d, 34)));
+			      dice_roll(d, LONGEST_STEP >> dice_roll(d, 34)));
 }
 
 static void line(struct dice *d, const struct target *target, struct strbuf *out)
@@ -360,6 +395,9 @@ static void change_line(struct dice *d, const char *text, size_t len, struct str
 			/* A call that fails for ever is no finding. */
 			if (strncmp(text, "x-fail", strlen("x-fail")) == 0)
 				value %= MOST_FAILURES;
+			/* Nor is a year of a fast timer. */
+			if (strncmp(text, "clock_", strlen("clock_")) == 0)
+				value %= LONGEST_STEP;
 			*digits = '\0';
 			strbuf_printf(out, "%s0x%" PRIx64, words[i], value);
 		}

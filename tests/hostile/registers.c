@@ -149,7 +149,7 @@ static void select_features(struct guest *g, enum reg select, unsigned number, u
 	reg_write(g, select, 0);
 	vdevtest_write(g->t, VDEVTEST_MEM, reg_address(g, select), width, number);
 	read_all(g);
-	if (reg_read(g, select) < 8)
+	if (reg_read(g, select) < 2)
 		return;
 	expect(g, reg_read(g, value) == 0);
 	reg_write(g, value, UINT32_MAX);
@@ -242,7 +242,7 @@ void row_b4(struct guest *g)
 					select_features(g,
 							w == 1 ? REG_DEVICE_FEATURES_SELECT
 							       : REG_DRIVER_FEATURES_SELECT,
-							v == 3 ? n : v + 1, width);
+							v == 3 ? n : v + 2, width);
 				} else if (w < 5) {
 					write_vector(g,
 						     w == 3 ? REG_CONFIG_VECTOR : REG_QUEUE_VECTOR,

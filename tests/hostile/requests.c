@@ -347,12 +347,17 @@ static void flood_queue(struct guest *g, unsigned what)
 			reg_write(g, REG_STATUS, STATUS_RUNNING);
 			reg_write(g, REG_QUEUE_ENABLE, 1);
 		} else if (what == 3) {
+			start(g);
+			(void)offer_plain(g, q);
+			kick(g, q);
+			run(g);
 			(void)reset(g);
 		} else {
 			for (unsigned k = 0; k < g->num_queues && k < MAX_RING_QUEUES; k++)
 				kick(g, k);
 		}
-		if (i % 16 == 0)
+		/* More requests at once than the ring has would break it. */
+		if (what == 1 || i % 16 == 0)
 			run(g);
 		if (status(g) & STATUS_NEEDS_RESET)
 			start(g);
