@@ -22,6 +22,7 @@ WORDS = {
     "virtio-entropy": ["", "packed no delayed"],
     "virtio-input": ["hostdev EVENTS"],
     "progress": ["hostdev >OUT"],
+    "shmem": ["create a,8192 deny b"],
     "ser8250": ["intr ioapic:4 hostdev >OUT", "loc 0x2f8 intr ioapic:3 hostdev <IN hostdev >OUT batch 100",
                 "intr ioapic:4 hostdev <IN hostdev >OUT delayed", "intr ioapic:4 hostdev TTY"],
     "mc146818": ["intr ioapic:8", "reg 0x10,0x55 reg 0x20,1"],
@@ -31,7 +32,7 @@ WORDS = {
     "wdt-ib700": ["", "action terminate"],
     "pci-dummy": ["vendor 8086 device 2918",
                   "loc pci:0:31.0 vendor 8086 device 2918 class 060100 subsystem-vendor 1 subsystem-device 2 revision 3"],
-    "trace": ["loc 0xfa000000", "loc 0xfa000000 emit-logger", "loc 0xfa000000 emit-trace 5"],
+    "trace": ["loc 0xfa000000", "loc 0xfa000000 emit-logger"],
     "ioapic": ["name second loc 0xfa001000", "name second loc 0xfa001000 pins 48"],
 }
 
