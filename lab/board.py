@@ -87,7 +87,7 @@ class Board(Agent):
     payload: files and folders; they appear under /payload, each by its own name (one folder: what is in it).
     peers: QEMU on the board, as qemu-system-x86_64, to compare with.
     qemu_args, kernel_args: more devices, more words for the host's kernel; each choice is saved apart.
-    cold: boot it, whatever is saved.
+    cold: boot it, whatever is saved; boards of a machine that does not resume soundly are always booted.
     machine: what it is, of lab.machines.
     """
 
@@ -98,7 +98,7 @@ class Board(Agent):
         self.peers = peers
         self.qemu_args = list(qemu_args)
         self.kernel_args = kernel_args
-        self.cold = cold
+        self.cold = cold or not machine.resumes
         self.stays = stays
         self.restarts = 0
         self.folder = self._lock = self.process = self.qmp = None
