@@ -32,8 +32,9 @@ X86_64 = Machine(
     board_kernel=("linux-image-cloud-amd64",), guest_kernel=("linux-image-cloud-amd64",), serial="ttyS0", resumes=True)
 
 # Virtualization host extensions make an exit to user space twice as fast as on a processor without them. The host's
-# kernel is newer than the guests': it can move a guest's counter and filter its calls. On a resumed board its grace periods
-# of RCU no longer end once a VM with several vCPUs has run, so that the VM's end waits for ever: it is booted each time.
+# kernel is newer than the guests': it can move a guest's counter and filter its calls. Some saved boards come back
+# with the processors' timers dead (QEMU 7.2; a host at EL2 uses the hypervisor's timer), so that a `sleep 1` or the host's next
+# grace period of RCU does not end: each is booted.
 AARCH64 = Machine(
     name="aarch64", debian="arm64", triple="aarch64-linux-gnu", loader="lib/ld-linux-aarch64.so.1",
     compiler="aarch64-linux-gnu-gcc", qemu="qemu-system-aarch64",
