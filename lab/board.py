@@ -86,18 +86,15 @@ class Board(Agent):
 
     payload: files and folders; they appear under /payload, each by its own name (one folder: what is in it).
     peers: QEMU on the board, as qemu-system-x86_64, to compare with.
-    qemu_args, kernel_args: more devices, more words for the host's kernel; each choice is saved apart.
     cold: boot it, whatever is saved; boards of a machine that does not resume soundly are always booted.
-    machine: what it is, of lab.machines.
+    machine: what it is, of lab.machines or, with devices to pass through, lab.passing.
     """
 
-    def __init__(self, payload=(), peers=False, qemu_args=(), kernel_args="", cold=False, stays=False, machine=X86_64):
+    def __init__(self, payload=(), peers=False, cold=False, stays=False, machine=X86_64):
         super().__init__(None)
         self.machine = machine
         self.payload = [os.path.abspath(path) for path in payload]
         self.peers = peers
-        self.qemu_args = list(qemu_args)
-        self.kernel_args = kernel_args
         self.cold = cold or not machine.resumes
         self.stays = stays
         self.restarts = 0
@@ -168,13 +165,13 @@ class Board(Agent):
         fixed = [*self.machine.qemu_args, "-smp", str(CPUS), "-m", str(MEMORY_MIB),
                  "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                  "-kernel", images.board_kernel(self.machine), "-initrd", images.board_initramfs(self.machine),
-                 "-append", f"{self.machine.kernel_args} {self.kernel_args}",
+                 "-append", self.machine.kernel_args,
                  "-serial", "file:serial.log", "-qmp", "unix:qmp,server=on,wait=off",
                  "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:0-10.0.2.15:{AGENT_PORT}",
                  "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci"]
         for name, disk in disks.items():
             fixed += ["-blockdev", f"node-name={name},{disk}", "-device", f"virtio-blk-pci,drive={name},serial={name}"]
-        return fixed + self.qemu_args
+        return fixed
 
     def _spawn(self, memory, *more):
         arguments = [self.machine.qemu, *self._arguments(), "-object", f"{memory},id=memory,size={MEMORY_MIB}M", *more]
@@ -182,8 +179,10 @@ class Board(Agent):
             at = arguments.index(next(word for word in arguments if word.startswith("node-name=peers,")))
             arguments[at] = f"node-name=peers,driver=file,filename={images.peers()},read-only=on"
         parent = os.getpid()
-        with open(f"{self.folder}/scratch.img", "wb") as scratch:
-            scratch.truncate(SCRATCH_SIZE)
+        for name, data, size in (("scratch.img", b"", SCRATCH_SIZE), *self.machine.files):
+            with open(f"{self.folder}/{name}", "wb") as file:
+                file.write(data)
+                file.truncate(size)
         # QEMU inherits the lock: the folder is in use as long as either lives.
         with open(f"{self.folder}/qemu.log", "wb") as log:
             self.process = subprocess.Popen(

@@ -180,7 +180,7 @@ def _write(path, data):
 
 
 def board_initramfs(m=X86_64):
-    probe = {"lab/usr/bin/kvm-probe": cache.file_bytes(kvm_probe())} if m is X86_64 else {}
+    probe = {"lab/usr/bin/kvm-probe": cache.file_bytes(kvm_probe())} if m.name == X86_64.name else {}
     return _initrd(m.named("board-initramfs"), {
         "dev": None, "root": None, "over": None, "new": None,
         "bin/busybox": _busybox(m),
@@ -219,7 +219,7 @@ def board_root(m=X86_64):
         _write(f"{extra}/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\nqvm:x:900:900::/:/bin/sh\n"
                                       b"nobody:x:65534:65534:nobody:/:/bin/sh\n")
         _write(f"{extra}/etc/group", b"root:x:0:\nqvm:x:900:\nnogroup:x:65534:\n")
-        if m is X86_64:
+        if m.name == X86_64.name:
             _write(f"{extra}/usr/local/bin/qemu-system-x86_64", PEERS_QEMU)
             os.chmod(f"{extra}/usr/local/bin/qemu-system-x86_64", 0o755)
         modules_folder = f"usr/lib/modules/{os.path.basename(_modules_folder(m, m.board_kernel))}/kernel"
@@ -312,6 +312,6 @@ def everything(m=X86_64):
     """{what: path} of all images."""
     both = (guest_kernel, guest_initrd, guest_tools, board_kernel, board_initramfs, board_root)
     found = {make.__name__: make(m) for make in both}
-    if m is X86_64:
+    if m.name == X86_64.name:
         found |= {make.__name__: make() for make in (guest_vmlinux, peers, kvm_probe)} | small_guests()
     return found

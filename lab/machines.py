@@ -18,10 +18,11 @@ class Machine:
     guest_kernel: tuple
     serial: str          # a guest's first serial port
     resumes: bool        # a saved board goes on as it was
+    files: tuple = ()    # (name, first bytes, size) of files in the folder of a board, for its devices
 
     def named(self, name):
         """An artifact's name."""
-        return name if self is X86_64 else f"{name}-{self.name}"
+        return name if self.name == X86_64.name else f"{name}-{self.name}"
 
 
 X86_64 = Machine(
