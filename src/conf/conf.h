@@ -203,12 +203,41 @@ struct conf_set {
 	struct conf_pos pos;
 };
 
+/* What `pass loc` says of a place: bits. */
+enum conf_pass_attr {
+	CONF_PASS_READ = 1,
+	CONF_PASS_WRITE = 2,
+	CONF_PASS_EXECUTE = 4,
+	CONF_PASS_CACHEABLE = 8,
+	CONF_PASS_REPORT = 16,
+	CONF_PASS_MEMORY = 32,
+	CONF_PASS_DMA = 64,
+	CONF_PASS_NO_DMA = 128
+};
+
+struct conf_pass_loc {
+	bool has_guest;	       /* false: the next free place on the PCI bus */
+	struct conf_loc guest; /* MEM and IO have a length */
+	struct conf_loc host;  /* of the same kind; the guest's, if the file does not say */
+	unsigned attrs;
+	struct conf_pos pos;
+};
+
+struct conf_pass_intr {
+	struct conf_intr guest;
+	bool at_once; /* the host's interrupt is unmasked when it has been sent */
+	bool has_host;
+	uint32_t host;
+	struct conf_pos pos;
+};
+
 struct conf_pass {
 	enum conf_blob blob;
-	struct conf_text *locs;
+	struct conf_pass_loc *locs;
 	unsigned num_locs;
-	struct conf_text *intrs;
+	struct conf_pass_intr *intrs;
 	unsigned num_intrs;
+	struct conf_pos shared_pos; /* `shared`: other VMs may have it too; source 0: not given */
 	struct conf_pos pos;
 };
 

@@ -256,11 +256,12 @@ static bool args_address_loc(struct conf *c, const struct conf_word *w, struct c
 	return true;
 }
 
-bool conf_read_loc(struct conf *c, const struct conf_word *w, enum conf_space by_default,
-		   struct conf_loc *ret)
+bool conf_read_loc_part(struct conf *c, const struct conf_word *w, struct conf_part part,
+			enum conf_space by_default, struct conf_loc *ret)
 {
-	struct conf_part rest = { w->text, strlen(w->text) }, space = rest;
-	struct conf_loc loc = { .space = by_default, .pos = w->pos };
+	struct conf_part rest = part, space = rest;
+	struct conf_loc loc = { .space = by_default,
+				.pos = conf_word_part(w, part.text, part.len) };
 
 	if (w->bad)
 		return false;
@@ -272,9 +273,9 @@ bool conf_read_loc(struct conf *c, const struct conf_word *w, enum conf_space by
 			loc.space = CONF_SPACE_IO;
 		} else if (conf_part_is(space, "pci")) {
 			loc.space = CONF_SPACE_PCI;
-		} else if (by_default == CONF_SPACE_PCI && isdigit((unsigned char)w->text[0])) {
+		} else if (by_default == CONF_SPACE_PCI && isdigit((unsigned char)part.text[0])) {
 			loc.space = CONF_SPACE_PCI;
-			rest = (struct conf_part){ w->text, strlen(w->text) };
+			rest = part;
 		} else {
 			args_fail(c, w, space, "a kind of place");
 			conf_expected(
@@ -295,6 +296,13 @@ bool conf_read_loc(struct conf *c, const struct conf_word *w, enum conf_space by
 	}
 	*ret = loc;
 	return true;
+}
+
+bool conf_read_loc(struct conf *c, const struct conf_word *w, enum conf_space by_default,
+		   struct conf_loc *ret)
+{
+	return conf_read_loc_part(c, w, (struct conf_part){ w->text, strlen(w->text) }, by_default,
+				  ret);
 }
 
 bool conf_read_intr(struct conf *c, const struct conf_word *w, struct conf_part part,

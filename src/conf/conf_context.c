@@ -124,27 +124,6 @@ static bool reserve_option(struct conf *c, const struct conf_word *w)
 	return true;
 }
 
-static bool pass_option(struct conf *c, const struct conf_word *w)
-{
-	struct conf_pass *pass = &c->passes[c->num_passes - 1];
-	bool loc = !strcmp(w->text, "loc");
-	const struct conf_word *arg;
-	struct conf_text *item;
-
-	if (!loc && strcmp(w->text, "intr"))
-		return false;
-	arg = conf_take_argument(c, w,
-				 loc ? "LOCATION[,LENGTH][,ATTRIBUTES][=HOST_LOCATION]"
-				     : "PIC:LINE[=HOST_VECTOR]");
-	if (!arg || arg->bad)
-		return true;
-	item = conf_append(c, loc ? &pass->locs : &pass->intrs,
-			   loc ? &pass->num_locs : &pass->num_intrs, sizeof(*item));
-	if (item)
-		*item = (struct conf_text){ arg->text, arg->pos };
-	return true;
-}
-
 bool conf_context_option(struct conf *c, const struct conf_word *w)
 {
 	switch (c->priv->context) {
@@ -155,7 +134,7 @@ bool conf_context_option(struct conf *c, const struct conf_word *w)
 	case CONF_IN_RESERVE:
 		return reserve_option(c, w);
 	case CONF_IN_PASS:
-		return pass_option(c, w);
+		return conf_pass_option(c, w);
 	case CONF_IN_NONE:
 	case CONF_IN_UNKNOWN:
 		break;
@@ -175,8 +154,10 @@ void conf_context_offer_all(struct conf *c, struct conf_near *near)
 		for (unsigned i = 0; i < ARRAY_LEN(of_cpu); i++)
 			conf_near_offer(near, of_cpu[i]);
 		break;
-	case CONF_IN_RESERVE:
 	case CONF_IN_PASS:
+		conf_near_offer(near, "shared");
+		/* fall through */
+	case CONF_IN_RESERVE:
 		conf_near_offer(near, "loc");
 		conf_near_offer(near, "intr");
 		break;

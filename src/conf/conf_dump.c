@@ -59,9 +59,8 @@ static void dump_value(struct strbuf *out, const struct qvmx_option *opt, const 
 	}
 }
 
-static void dump_loc(struct strbuf *out, const struct conf_loc *loc)
+void conf_place_dump(struct strbuf *out, const struct conf_loc *loc)
 {
-	strbuf_add_text(out, "loc ");
 	switch (loc->space) {
 	case CONF_SPACE_MEM:
 	case CONF_SPACE_IO:
@@ -81,6 +80,12 @@ static void dump_loc(struct strbuf *out, const struct conf_loc *loc)
 			strbuf_printf(out, "/%u", loc->index);
 		break;
 	}
+}
+
+static void dump_loc(struct strbuf *out, const struct conf_loc *loc)
+{
+	strbuf_add_text(out, "loc ");
+	conf_place_dump(out, loc);
 }
 
 static void dump_sched(struct strbuf *out, const struct conf_sched *sched)
@@ -243,6 +248,8 @@ void conf_dump(const struct conf *c, struct strbuf *out)
 	dump_loads(c, out);
 	for (unsigned i = 0; i < c->num_vdevs; i++)
 		dump_vdev(c, out, i);
+	for (unsigned i = 0; i < c->num_passes; i++)
+		conf_pass_dump(&c->passes[i], out);
 	for (unsigned i = 0; i < CONF_NUM_UNSUP; i++) {
 		if (c->unsupported_pos[i].source)
 			strbuf_printf(out, "unsupported %s %s\n", kinds[i],

@@ -59,7 +59,8 @@ static void parse_expect_options(struct conf *c)
 		return;
 	}
 	if (c->priv->context == CONF_IN_RESERVE || c->priv->context == CONF_IN_PASS) {
-		conf_expected(c, "loc, intr, or a new entry");
+		conf_expected(c, "loc, intr, %sor a new entry",
+			      c->priv->context == CONF_IN_PASS ? "shared, " : "");
 		return;
 	}
 	if (c->priv->context == CONF_IN_VDEV)
@@ -122,8 +123,6 @@ int conf_parse(struct conf *c)
 			continue;
 		keyword = conf_keyword_find(w->text);
 		if (keyword) {
-			if (keyword->later)
-				conf_not_built(c, &w->pos, keyword->name);
 			if (!keyword->read(c, w))
 				skip = w->pos;
 		} else if (!parse_skips(c, w, &skip)) {
@@ -131,5 +130,6 @@ int conf_parse(struct conf *c)
 		}
 	}
 	conf_vdev_check_all(c);
+	conf_pass_check_all(c);
 	return p->no_memory ? -ENOMEM : 0;
 }

@@ -121,6 +121,8 @@ bool conf_read_number(struct conf *c, const struct conf_word *w, struct conf_par
 		      uint64_t min, uint64_t max, uint64_t *ret);
 bool conf_read_loc(struct conf *c, const struct conf_word *w, enum conf_space by_default,
 		   struct conf_loc *ret);
+bool conf_read_loc_part(struct conf *c, const struct conf_word *w, struct conf_part part,
+			enum conf_space by_default, struct conf_loc *ret);
 bool conf_read_intr(struct conf *c, const struct conf_word *w, struct conf_part part,
 		    struct conf_intr *ret);
 bool conf_read_sched(struct conf *c, const struct conf_word *w, struct conf_sched *ret);
@@ -136,7 +138,6 @@ bool conf_part_is(struct conf_part part, const char *text);
 /* conf_words.c: the words that stand anywhere, and what they do. */
 struct conf_keyword {
 	const char *name;
-	bool later; /* recognised, not built yet */
 	/* False: something is wrong, and unknown words up to the end of the line probably belong to
 	 * it. */
 	bool (*read)(struct conf *c, const struct conf_word *w);
@@ -157,6 +158,17 @@ void conf_vdev_offer_all(struct conf *c, struct conf_near *near);
 void conf_vdev_check_all(struct conf *c);
 /* The vdev that is there without a line: number 0. Before any word. */
 void conf_vdev_add_implicit(struct conf *c);
+
+/* `intr` of the vdev with that number, or of something behind all of them: finds the PIC. */
+void conf_vdev_check_intr(struct conf *c, unsigned index, struct conf_intr *intr);
+
+/* conf_dump.c: a place as the file has it. */
+void conf_place_dump(struct strbuf *out, const struct conf_loc *loc);
+
+/* conf_pass.c */
+bool conf_pass_option(struct conf *c, const struct conf_word *w);
+void conf_pass_check_all(struct conf *c);
+void conf_pass_dump(const struct conf_pass *pass, struct strbuf *out);
 
 /* conf_set.c */
 bool conf_set_read(struct conf *c, const struct conf_word *w);

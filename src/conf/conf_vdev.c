@@ -440,7 +440,7 @@ static void vdev_report_pic(struct conf *c, unsigned index, const struct conf_in
 	conf_expected(c, "the 'name' of an interrupt controller that stands before this vdev");
 }
 
-static void vdev_check_intr(struct conf *c, unsigned index, struct conf_intr *intr)
+void conf_vdev_check_intr(struct conf *c, unsigned index, struct conf_intr *intr)
 {
 	for (unsigned i = 0; i < index; i++) {
 		const struct conf_vdev *v = &c->vdevs[i];
@@ -468,6 +468,6 @@ void conf_vdev_check_all(struct conf *c)
 		vdev_check_safety(c, v);
 		vdev_check_name(c, i);
 		for (unsigned k = 0; k < v->num_intrs; k++)
-			vdev_check_intr(c, i, &v->intrs[k]);
+			conf_vdev_check_intr(c, i, &v->intrs[k]);
 	}
 }

@@ -212,7 +212,7 @@ static bool word_blob(struct conf *c, const struct conf_word *w, enum conf_blob 
 	}
 	p->next++;
 	if (!strcmp(verb->text, "pass")) {
-		conf_not_built(c, &verb->pos, "pass");
+		conf_not_built(c, &w->pos, "passing memory as the content of a file");
 		return word_pass_blob(c, verb, blob);
 	}
 	return word_load_blob(c, verb, blob);
@@ -375,28 +375,28 @@ static bool word_debug(struct conf *c, const struct conf_word *w)
 }
 
 static const struct conf_keyword keywords[] = {
-	{ "system", false, word_system },
-	{ "ram", false, word_ram },
-	{ "rom", false, word_rom },
-	{ "cpu", false, word_cpu },
-	{ "load", false, word_load },
-	{ "initrd", false, word_initrd },
-	{ "cmdline", false, word_cmdline },
-	{ "vdev", false, conf_vdev_open },
-	{ "set", false, conf_set_read },
-	{ "reserve", false, word_reserve },
-	{ "guest", false, word_guest },
-	{ "data", false, word_data },
-	{ "fdt", false, word_fdt },
-	{ "acpi", false, word_acpi },
-	{ "unsupported", false, word_unsupported },
-	{ "logger", false, word_logger },
-	{ "dryrun", false, word_dryrun },
-	{ "debug", false, word_debug },
-	{ "pass", true, word_pass },
-	{ "dump", false, word_dump },
-	{ "user", false, word_user },
-	{ "safety", false, word_safety },
+	{ "system", word_system },
+	{ "ram", word_ram },
+	{ "rom", word_rom },
+	{ "cpu", word_cpu },
+	{ "load", word_load },
+	{ "initrd", word_initrd },
+	{ "cmdline", word_cmdline },
+	{ "vdev", conf_vdev_open },
+	{ "set", conf_set_read },
+	{ "reserve", word_reserve },
+	{ "guest", word_guest },
+	{ "data", word_data },
+	{ "fdt", word_fdt },
+	{ "acpi", word_acpi },
+	{ "unsupported", word_unsupported },
+	{ "logger", word_logger },
+	{ "dryrun", word_dryrun },
+	{ "debug", word_debug },
+	{ "pass", word_pass },
+	{ "dump", word_dump },
+	{ "user", word_user },
+	{ "safety", word_safety },
 };
 
 const struct conf_keyword *conf_keyword_find(const char *name)

@@ -230,6 +230,15 @@ struct engine_ops {
 	int (*routes_set)(struct engine *e, const struct engine_msi_route *routes, unsigned num);
 	/* fd (an eventfd) raises gsi. What it counted before is delivered at once. */
 	int (*irqfd_set)(struct engine *e, unsigned gsi, int fd, bool on);
+	/*
+	 * fd raises gsi until the guest has ended that interrupt, when resample_fd is signalled; a
+	 * pin of the engine's own controllers. -EINVAL, -ENOTSUP: not with this machine. NULL: the
+	 * same.
+	 */
+	int (*irqfd_resample_set)(struct engine *e, unsigned gsi, int fd, int resample_fd, bool on);
+	/* What a VFIO group does decides how the guest's memory is cached: tell the engine of it.
+	 */
+	int (*vfio_group_add)(struct engine *e, int group_fd);
 	/* gsi counts for nothing. */
 	int (*msi_send)(struct engine *e, const struct engine_msi_route *message);
 	/* Split: the output of the 8259s, at LINT0 of the boot vCPU. Any thread. */

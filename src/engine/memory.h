@@ -22,6 +22,13 @@ enum { MEMORY_MAX_REGIONS = 256 };
  * space. */
 #define MEMORY_MAX_END (UINT64_C(1) << 46)
 
+/* The engine's memory slots: first those of regions here, then those that vdevs set at run time,
+ * then those of passed devices. */
+enum {
+	MEMORY_FIRST_VDEV_SLOT = MEMORY_MAX_REGIONS,
+	MEMORY_FIRST_PASS_SLOT = 2 * MEMORY_MAX_REGIONS
+};
+
 struct memory_region {
 	uint64_t gpa, len; /* bytes, multiples of 4 KiB */
 	bool rom;

@@ -72,6 +72,11 @@ void irq_destroy(struct irq *irq)
 	free(irq);
 }
 
+struct engine *irq_engine(const struct irq *irq)
+{
+	return irq->engine;
+}
+
 int irq_vector_create(struct irq *irq, uint32_t device, struct irq_vector *ret_vector)
 {
 	unsigned i = 0;

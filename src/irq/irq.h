@@ -31,6 +31,7 @@ struct irq_vector {
 
 int irq_create(struct engine *engine, struct irq **ret_irq) MUST_CHECK;
 void irq_destroy(struct irq *irq);
+struct engine *irq_engine(const struct irq *irq);
 
 /* Make the eventfd and reserve a route; device: who sends, as in engine_msi_route. -ENOSPC:
  * IRQ_MAX_VECTORS are in use. */

@@ -223,6 +223,12 @@ static void doorbells_set(struct pci_bar *bar, bool on)
 	}
 }
 
+static void bar_tell(const struct pci_bar *bar, bool on)
+{
+	if (bar->info.mapped)
+		bar->info.mapped(bar->info.opaque, bar->info.cookie, on, bar->mapped_addr);
+}
+
 static int bar_map(struct pci_bar *bar, uint64_t addr)
 {
 	struct bus_region old = bar_region(bar, bar->mapped_addr), new = bar_region(bar, addr);
@@ -230,10 +236,13 @@ static int bar_map(struct pci_bar *bar, uint64_t addr)
 
 	if (r < 0)
 		return r;
-	if (bar->mapped)
+	if (bar->mapped) {
 		doorbells_set(bar, false);
+		bar_tell(bar, false);
+	}
 	bar->mapped = true;
 	bar->mapped_addr = addr;
+	bar_tell(bar, true);
 	doorbells_set(bar, true);
 	return 0;
 }
@@ -246,6 +255,7 @@ static int bar_unmap(struct pci_bar *bar)
 	if (r < 0)
 		return r;
 	doorbells_set(bar, false);
+	bar_tell(bar, false);
 	bar->mapped = false;
 	return 0;
 }

@@ -59,6 +59,29 @@ int pci_capability_add(struct pci_device *dev, const struct pci_capability_info 
 	return 0;
 }
 
+void pci_capability_place(struct pci_device *dev, unsigned offset)
+{
+	dev->next_free = offset;
+}
+
+void pci_config_set(struct pci_device *dev, unsigned offset, const void *data, unsigned len)
+{
+	memcpy(dev->config + offset, data, len);
+}
+
+void pci_forward_set(struct pci_device *dev, const struct pci_forward_ops *ops, void *opaque)
+{
+	dev->forward = ops;
+	dev->forward_opaque = opaque;
+}
+
+/* It lies behind what the core keeps. */
+static bool is_forwarded(const struct pci_device *dev, unsigned dword)
+{
+	return dev->forward && dword >= PCI_HEADER_END && dword < PCI_EXTENDED_CONFIG_SIZE &&
+	       !pci_msi_has(dev, dword) && !pci_msix_has(dev, dword);
+}
+
 static bool is_window(const struct pci_device *dev, unsigned dword)
 {
 	return dev->window.window_ops && dword == dev->window_capability + dev->window.window;
@@ -89,15 +112,21 @@ uint32_t pci_function_read(struct pci_device *dev, unsigned offset, unsigned len
 	unsigned dword = offset & ~3u;
 	uint32_t value;
 
-	if (dword >= PCI_CONFIG_SIZE)
+	if (is_forwarded(dev, dword)) {
+		value = dev->forward->read(dev->forward_opaque, dword);
+	} else if (dword >= PCI_CONFIG_SIZE) {
 		return 0;
-	if (is_window(dev, dword)) {
+	} else if (is_window(dev, dword)) {
 		value = window_read(dev);
 	} else {
 		pthread_mutex_lock(&dev->mtx);
 		value = pci_get32(dev->config + dword);
 		pthread_mutex_unlock(&dev->mtx);
-		if (dword == PCI_REG_COMMAND && atomic_load(&dev->intx) && !pci_msix_enabled(dev))
+		if (dword == PCI_REG_COMMAND && dev->forward)
+			value = (value & UINT16_MAX) |
+				(dev->forward->read(dev->forward_opaque, dword) & ~UINT16_MAX);
+		else if (dword == PCI_REG_COMMAND && atomic_load(&dev->intx) &&
+			 !pci_msix_enabled(dev))
 			value |= (uint32_t)PCI_STATUS_INTERRUPT << 16;
 		else if (dword == PCI_REG_CACHE_LINE && is_multifunction(dev))
 			value |= (uint32_t)PCI_HEADER_MULTIFUNCTION << 16;
@@ -113,7 +142,12 @@ void pci_function_write(struct pci_device *dev, unsigned offset, unsigned len, u
 	uint8_t cap[CAPABILITY_MAX_BODY + 2];
 	bool master, was_master;
 	uint32_t mask, old;
+	uint16_t command;
 
+	if (is_forwarded(dev, dword)) {
+		dev->forward->write(dev->forward_opaque, offset, len, value);
+		return;
+	}
 	if (dword >= PCI_CONFIG_SIZE)
 		return;
 	if (moves)
@@ -127,19 +161,26 @@ void pci_function_write(struct pci_device *dev, unsigned offset, unsigned len, u
 	if (is_window(dev, dword))
 		memcpy(cap, dev->config + dev->window_capability, dev->window.len + 2);
 	was_master = atomic_load(&dev->master);
-	master = pci_get16(dev->config + PCI_REG_COMMAND) & PCI_COMMAND_MASTER;
+	command = pci_get16(dev->config + PCI_REG_COMMAND);
+	master = command & PCI_COMMAND_MASTER;
 	if (master != was_master) {
 		atomic_store(&dev->master, master);
 		pci_msix_update(dev);
 	}
+	if (master != was_master || pci_msi_has(dev, dword))
+		pci_msi_update(dev);
 	pci_line_update(dev);
 	pthread_mutex_unlock(&dev->mtx);
 	if (master != was_master && dev->master_changed)
 		dev->master_changed(dev->master_opaque, master);
+	if (dword == PCI_REG_COMMAND && dev->forward)
+		dev->forward->command(dev->forward_opaque, command);
 	if (moves) {
 		pci_bars_update(dev->bus);
 		pthread_mutex_unlock(&dev->bus->map_mtx);
 	}
+	if (dev->forward && (pci_msi_has(dev, dword) || pci_msix_has(dev, dword)))
+		dev->forward->messages(dev->forward_opaque);
 	if (is_window(dev, dword))
 		dev->window.window_ops->write(dev->window.opaque, cap);
 }

@@ -43,7 +43,10 @@ enum {
 	PCI_STATUS_CAPABILITIES = 0x10,
 	PCI_HEADER_MULTIFUNCTION = 0x80,
 
+	PCI_CAP_MSI = 0x05,
 	PCI_CAP_MSIX = 0x11,
+
+	PCI_EXTENDED_CONFIG_SIZE = 4096,
 };
 
 struct pci_bar {
@@ -61,7 +64,7 @@ struct pci_doorbell {
 };
 
 struct pci_msix {
-	unsigned num, bar;
+	unsigned num, table_bar, pba_bar;
 	uint32_t table_offset, pba_offset;
 	unsigned capability;  /* offset in configuration space */
 	_Atomic bool enabled; /* written under the device's mutex */
@@ -69,6 +72,17 @@ struct pci_msix {
 	uint8_t *table;	      /* num entries of 16 bytes, as the guest sees them */
 	unsigned num_vectors; /* made so far: num once attached */
 	struct irq_vector *vectors;
+};
+
+enum { PCI_MAX_MSI_ORDER = 5 };
+
+struct pci_msi {
+	unsigned capability, order; /* offset in configuration space; 1 << order messages */
+	bool wide;
+	_Atomic bool enabled; /* written under the device's mutex */
+	_Atomic unsigned num; /* messages that the guest has allowed */
+	unsigned num_vectors; /* made so far: all once attached */
+	struct irq_vector vectors[1u << PCI_MAX_MSI_ORDER];
 };
 
 struct pci_device {
@@ -92,7 +106,10 @@ struct pci_device {
 	struct pci_bar bars[PCI_NUM_BARS];
 	struct pci_doorbell *doorbells;
 	unsigned num_doorbells;
-	struct pci_msix *msix; /* NULL: none */
+	struct pci_msix *msix;		       /* NULL: none */
+	struct pci_msi *msi;		       /* NULL: none */
+	const struct pci_forward_ops *forward; /* NULL: the core has all of it */
+	void *forward_opaque;
 };
 
 /* Not to be chosen for a BAR. */
@@ -159,6 +176,16 @@ void pci_bar_write(struct pci_bar *bar, uint64_t addr);
  */
 void pci_bars_update(struct pci_bus *pb);
 
+/* msi.c. The device's mutex is held for update and reset. */
+int pci_msi_attach(struct pci_device *dev, struct irq *irq) MUST_CHECK;
+void pci_msi_free(struct pci_device *dev);
+/* As its registers and bus mastering ask for. */
+void pci_msi_update(struct pci_device *dev);
+void pci_msi_reset(struct pci_device *dev);
+bool pci_msi_enabled(const struct pci_device *dev);
+/* The dword is one of its capability. */
+bool pci_msi_has(const struct pci_device *dev, unsigned dword);
+
 /* msix.c. The device's mutex is held for control_written, update and reset. */
 int pci_msix_attach(struct pci_device *dev, struct irq *irq) MUST_CHECK;
 void pci_msix_free(struct pci_device *dev);
@@ -166,6 +193,8 @@ void pci_msix_control_written(struct pci_device *dev);
 /* Every vector as table, control word and bus mastering ask for. */
 void pci_msix_update(struct pci_device *dev);
 void pci_msix_reset(struct pci_device *dev);
+/* The dword is one of its capability. */
+bool pci_msix_has(const struct pci_device *dev, unsigned dword);
 /* Answer an access to a BAR if it is to the table or the pending bits. */
 bool pci_msix_access(struct pci_device *dev, unsigned bar, struct bus_access *acc);
 

@@ -38,8 +38,17 @@ static uint64_t pba_size(const struct pci_msix *msix)
 	return align_up(msix->num, 64) / 8;
 }
 
-int pci_msix_add(struct pci_device *dev, unsigned num, unsigned bar, uint32_t table_offset,
-		 uint32_t pba_offset)
+/* [offset, offset + len) is part of memory BAR bar. */
+static bool inside_bar(const struct pci_device *dev, unsigned bar, uint64_t offset, uint64_t len)
+{
+	return bar < PCI_NUM_BARS && offset % 8 == 0 &&
+	       (dev->bars[bar].info.type == PCI_BAR_MEM32 ||
+		dev->bars[bar].info.type == PCI_BAR_MEM64) &&
+	       range_inside(offset, len, 0, dev->bars[bar].info.size);
+}
+
+int pci_msix_add(struct pci_device *dev, unsigned num, unsigned table_bar, uint32_t table_offset,
+		 unsigned pba_bar, uint32_t pba_offset)
 {
 	static const uint8_t write_mask[10] = { 0, (CONTROL_ENABLE | CONTROL_FUNCTION_MASK) >> 8 };
 	uint8_t body[10];
@@ -50,36 +59,33 @@ int pci_msix_add(struct pci_device *dev, unsigned num, unsigned bar, uint32_t ta
 		.write_mask = write_mask,
 	};
 	struct pci_msix *msix;
-	uint64_t size;
 	int r = -ENOMEM;
 
 	if (dev->msix)
 		return -EEXIST;
-	if (!num || num > PCI_MAX_MSIX_VECTORS || bar >= PCI_NUM_BARS || table_offset % 8 ||
-	    pba_offset % 8 ||
-	    (dev->bars[bar].info.type != PCI_BAR_MEM32 &&
-	     dev->bars[bar].info.type != PCI_BAR_MEM64))
+	if (!num || num > PCI_MAX_MSIX_VECTORS)
 		return -EINVAL;
 	msix = calloc(1, sizeof(*msix));
 	if (!msix)
 		return -ENOMEM;
 	msix->num = num;
-	msix->bar = bar;
+	msix->table_bar = table_bar;
+	msix->pba_bar = pba_bar;
 	msix->table_offset = table_offset;
 	msix->pba_offset = pba_offset;
 	msix->table = calloc(num, ENTRY_SIZE);
 	msix->vectors = calloc(num, sizeof(*msix->vectors));
 	if (!msix->table || !msix->vectors)
 		goto fail;
-	size = dev->bars[bar].info.size;
 	r = -EINVAL;
-	if (!range_inside(table_offset, table_size(msix), 0, size) ||
-	    !range_inside(pba_offset, pba_size(msix), 0, size) ||
-	    range_overlaps(table_offset, table_size(msix), pba_offset, pba_size(msix)))
+	if (!inside_bar(dev, table_bar, table_offset, table_size(msix)) ||
+	    !inside_bar(dev, pba_bar, pba_offset, pba_size(msix)) ||
+	    (table_bar == pba_bar &&
+	     range_overlaps(table_offset, table_size(msix), pba_offset, pba_size(msix))))
 		goto fail;
 	pci_put16(body, (uint16_t)(num - 1));
-	pci_put32(body + 2, table_offset | bar);
-	pci_put32(body + 6, pba_offset | bar);
+	pci_put32(body + 2, table_offset | table_bar);
+	pci_put32(body + 6, pba_offset | pba_bar);
 	r = pci_capability_add(dev, &cap, &msix->capability);
 	if (r < 0)
 		goto fail;
@@ -225,13 +231,15 @@ bool pci_msix_access(struct pci_device *dev, unsigned bar, struct bus_access *ac
 	uint64_t offset = 0, size = 0;
 	unsigned len;
 
-	if (!msix || bar != msix->bar)
+	if (!msix)
 		return false;
-	if (range_inside(acc->offset, 1, msix->table_offset, table_size(msix))) {
+	if (bar == msix->table_bar &&
+	    range_inside(acc->offset, 1, msix->table_offset, table_size(msix))) {
 		offset = acc->offset - msix->table_offset;
 		size = table_size(msix);
 		read = table_read;
-	} else if (range_inside(acc->offset, 1, msix->pba_offset, pba_size(msix))) {
+	} else if (bar == msix->pba_bar &&
+		   range_inside(acc->offset, 1, msix->pba_offset, pba_size(msix))) {
 		offset = acc->offset - msix->pba_offset;
 		size = pba_size(msix);
 		read = pba_read;
@@ -268,4 +276,9 @@ bool pci_msix_enabled(const struct pci_device *dev)
 unsigned pci_msix_vectors(const struct pci_device *dev)
 {
 	return dev->msix ? dev->msix->num : 0;
+}
+
+bool pci_msix_has(const struct pci_device *dev, unsigned dword)
+{
+	return dev->msix && range_inside(dword, 4, dev->msix->capability, 12);
 }

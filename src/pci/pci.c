@@ -65,6 +65,7 @@ static struct bus_region port_region(struct pci_bus *pb)
 static void device_destroy(struct pci_device *dev)
 {
 	pci_msix_free(dev);
+	pci_msi_free(dev);
 	free(dev->doorbells);
 	pthread_mutex_destroy(&dev->mtx);
 	free(dev);
@@ -83,6 +84,7 @@ void pci_bus_destroy(struct pci_bus *pb)
 		/* Whoever takes the line or hears of bus mastering has ended. */
 		pb->devices[i]->line = NULL;
 		pb->devices[i]->master_changed = NULL;
+		pb->devices[i]->forward = NULL;
 		pci_device_reset(pb->devices[i]);
 	}
 	ecam = ecam_region(pb);
@@ -209,6 +211,11 @@ int pci_pin_gsi(const struct pci_device *dev)
 	return dev->line ? (int)dev->bus->gsis[line_number(dev)] : -1;
 }
 
+struct irq_line *pci_pin_line(const struct pci_device *dev)
+{
+	return dev->line;
+}
+
 static int line_attach(struct pci_device *dev)
 {
 	unsigned i = line_number(dev);
@@ -228,7 +235,8 @@ static int line_attach(struct pci_device *dev)
 void pci_line_update(struct pci_device *dev)
 {
 	bool disabled = pci_get16(dev->config + PCI_REG_COMMAND) & PCI_COMMAND_INTX_DISABLE;
-	bool level = atomic_load(&dev->intx) && !disabled && !pci_msix_enabled(dev);
+	bool level = atomic_load(&dev->intx) && !disabled && !pci_msix_enabled(dev) &&
+		     !pci_msi_enabled(dev);
 
 	if (!dev->line || level == dev->line_level)
 		return;
@@ -273,6 +281,8 @@ int pci_bus_attach(struct pci_bus *pb, struct bus *bus, struct irq *irq, struct 
 	pb->engine = engine;
 	for (unsigned i = 0; i < PCI_NUM_DEVFN; i++) {
 		r = pb->devices[i] ? pci_msix_attach(pb->devices[i], irq) : 0;
+		if (!r && pb->devices[i])
+			r = pci_msi_attach(pb->devices[i], irq);
 		if (!r && pb->devices[i])
 			r = line_attach(pb->devices[i]);
 		if (r < 0)
@@ -335,6 +345,11 @@ static void config_access(struct pci_bus *pb, uint64_t address, bool write, unsi
 	}
 }
 
+bool pci_bus_has_ports(const struct pci_bus *pb)
+{
+	return pb->info.io.len != 0;
+}
+
 static enum bus_result ecam_access(void *opaque, unsigned cookie, struct bus_access *acc)
 {
 	(void)cookie;
@@ -389,6 +404,7 @@ void pci_device_reset(struct pci_device *dev)
 	for (unsigned i = 0; i < PCI_NUM_BARS; i++)
 		pci_bar_write(&dev->bars[i], dev->bars[i].first_addr);
 	pci_msix_reset(dev);
+	pci_msi_reset(dev);
 	was_master = atomic_exchange(&dev->master, false);
 	if (was_master)
 		pci_msix_update(dev);

@@ -74,6 +74,33 @@ struct pci_bar_info {
 				    writes */
 	void *opaque;
 	unsigned cookie;
+	/*
+	 * The BAR is mapped at addr from now on, or no more, so that memory of the host can lie
+	 * there as well: what the engine has of it does not reach the handler. NULL: nobody wants
+	 * to know. Calls are ordered, on a vCPU's thread; it may not come back to this folder's
+	 * functions.
+	 */
+	void (*mapped)(void *opaque, unsigned cookie, bool on, uint64_t addr);
+};
+
+/* How a function sends its interrupts. */
+enum pci_messages { PCI_MESSAGES_NONE, PCI_MESSAGES_MSI, PCI_MESSAGES_MSIX };
+
+/*
+ * A device of the host's behind the function: the core keeps the header, BARs, MSI and MSI-X, the
+ * rest of configuration space is the device's. On a vCPU's thread, several at once but for
+ * `command`; no lock of the function is held.
+ */
+struct pci_forward_ops {
+	/* The dword at offset: from 0x40 on, or that of the status register. */
+	uint32_t (*read)(void *opaque, unsigned offset);
+	/* len bytes, not crossing a dword, from 0x40 on. */
+	void (*write)(void *opaque, unsigned offset, unsigned len, uint32_t value);
+	/* The command register has changed. Calls are ordered; it may not come back to this
+	 * folder's functions. */
+	void (*command)(void *opaque, uint16_t command);
+	/* pci_messages_now may have changed. */
+	void (*messages)(void *opaque);
 };
 
 /*
@@ -92,6 +119,8 @@ struct pci_capability_info {
 
 /* -EINVAL: the windows or the ECAM range wrap, or mem32 ends above 4 GiB. */
 int pci_bus_create(const struct pci_bus_info *info, struct pci_bus **ret_bus) MUST_CHECK;
+/* Ports can be given to BARs. */
+bool pci_bus_has_ports(const struct pci_bus *pb);
 /* No vCPU runs any more. */
 void pci_bus_destroy(struct pci_bus *pb);
 
@@ -117,11 +146,26 @@ int pci_capability_add(struct pci_device *dev, const struct pci_capability_info 
 		       unsigned *ret_offset) MUST_CHECK;
 /*
  * Give the function num MSI-X vectors (1 to PCI_MAX_MSIX_VECTORS), their table and pending bits at
- * these offsets (multiples of 8) of memory BAR bar, which was added before. Accesses there never
- * reach the BAR's handler.
+ * these offsets (multiples of 8) of these memory BARs, which were added before. Accesses there
+ * never reach a BAR's handler.
  */
-int pci_msix_add(struct pci_device *dev, unsigned num, unsigned bar, uint32_t table_offset,
-		 uint32_t pba_offset) MUST_CHECK;
+int pci_msix_add(struct pci_device *dev, unsigned num, unsigned table_bar, uint32_t table_offset,
+		 unsigned pba_bar, uint32_t pba_offset) MUST_CHECK;
+/*
+ * MSI with 1 << order messages (order 0 to 5), with 64-bit addresses or without. Errors of
+ * pci_capability_add; -EEXIST.
+ */
+int pci_msi_add(struct pci_device *dev, unsigned order, bool wide) MUST_CHECK;
+/* Before placing. */
+void pci_forward_set(struct pci_device *dev, const struct pci_forward_ops *ops, void *opaque);
+/* Where the next capability is put: that of a device of the host's stays where it is. */
+void pci_capability_place(struct pci_device *dev, unsigned offset);
+/* Bytes of configuration space as the guest is to find them, before it runs. */
+void pci_config_set(struct pci_device *dev, unsigned offset, const void *data, unsigned len);
+/* How the guest wants the interrupts now; *ret_num: messages that it may use. Any thread. */
+enum pci_messages pci_messages_now(struct pci_device *dev, unsigned *ret_num);
+/* The eventfd that sends message number i of that kind; after pci_bus_attach. */
+int pci_message_fd(const struct pci_device *dev, enum pci_messages kind, unsigned i);
 /* The function has an interrupt pin, if pci_bus_lines_set gives it a line: INTA for function 0. */
 int pci_pin_add(struct pci_device *dev) MUST_CHECK;
 /*
@@ -184,6 +228,8 @@ const char *pci_device_name(const struct pci_device *dev);
  * Both only while MSI-X is off, the line only without Interrupt Disable. Any thread.
  */
 void pci_intx_set(struct pci_device *dev, bool level);
+/* The pin's line, NULL: it goes nowhere. After pci_bus_attach. */
+struct irq_line *pci_pin_line(const struct pci_device *dev);
 /* The number of the pin's line (pci_bus_lines_set), -1: it goes nowhere. */
 int pci_pin_gsi(const struct pci_device *dev);
 

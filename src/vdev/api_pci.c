@@ -152,7 +152,8 @@ int qvmx_pci_msix(vdev_t *vdp, unsigned num, unsigned bar, uint32_t table_offset
 
 	if (!dev)
 		return EINVAL;
-	return declared(vdp, "MSI-X table", pci_msix_add(dev, num, bar, table_offset, pba_offset));
+	return declared(vdp, "MSI-X table",
+			pci_msix_add(dev, num, bar, table_offset, bar, pba_offset));
 }
 
 int qvmx_pci_pin(vdev_t *vdp)

@@ -16,6 +16,9 @@
 
 #include "vdev/host.h"
 
+_Static_assert(MEMORY_FIRST_VDEV_SLOT + REGIONS_MAX <= MEMORY_FIRST_PASS_SLOT,
+	       "slots of two owners");
+
 enum { PAGE = 4096, FIND_MEM_MIN = 0x100000, FIND_IO_MIN = 0x1000, IO_END = 0x10000 };
 
 #define PASS_ANY  ((gasp_region_flags_t)GRF_PASS_ANY)
@@ -246,9 +249,10 @@ static int slot_set(struct gasp_entry *e, bool on)
 	struct engine *engine = e->gasp->host->engine;
 	const struct gasp_region *r = &e->region;
 
-	return -engine->ops->memory_set(
-		engine, MEMORY_MAX_REGIONS + e->slot, r->guest.location, on ? r->guest.length : 0,
-		(void *)(uintptr_t)r->host_location, !(r->grf_flags & GRF_PASS_WR));
+	return -engine->ops->memory_set(engine, MEMORY_FIRST_VDEV_SLOT + e->slot, r->guest.location,
+					on ? r->guest.length : 0,
+					(void *)(uintptr_t)r->host_location,
+					!(r->grf_flags & GRF_PASS_WR));
 }
 
 static int slot_make(struct gasp_entry *e)

@@ -455,7 +455,8 @@ static int add_msix(struct virtio_pci *vp)
 		bar.size *= 2;
 	bar.size *= 2;
 	r = pci_bar_add(vp->dev, MSIX_BAR, &bar);
-	return r ? r : pci_msix_add(vp->dev, vectors, MSIX_BAR, 0, (uint32_t)(bar.size / 2));
+	return r ? r
+		 : pci_msix_add(vp->dev, vectors, MSIX_BAR, 0, MSIX_BAR, (uint32_t)(bar.size / 2));
 }
 
 static int add_doorbells(struct virtio_pci *vp)

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/thread.h"
+#include "pass/pass.h"
 #include "vdev/implicit/platform.h"
 #include "vdev/instr.h"
 #include "vm/dump.h"
@@ -732,6 +733,9 @@ static int vm_assemble(struct vm *vm)
 		rc = vm_claim(vm);
 	if (rc)
 		return rc;
+	rc = pass_claim(vm->passes);
+	if (rc)
+		return rc;
 	rc = vm_engine_create(vm);
 	if (rc)
 		return rc;
@@ -748,6 +752,7 @@ static int vm_assemble(struct vm *vm)
 	STEP(platform_create(vm->bus, vm_has_fixed_acpi(vm), vm_button_line, vm, &vm->platform),
 	     "the platform");
 	STEP(vdev_host_attach(vm->vdevs, vm->engine, vm->bus, vm->irq, &why), why);
+	STEP(pass_attach(vm->passes, vm->engine, vm->mem, vm->irq, &why), why);
 	rc = vdev_host_configured(vm->vdevs);
 	if (rc)
 		return rc;
@@ -783,6 +788,7 @@ void vm_free(struct vm *vm)
 		return;
 	if (vm->vdevs)
 		vdev_host_terminate(vm->vdevs);
+	pass_quiesce(vm->passes);
 	pci_bus_destroy(vm->pci);
 	vdev_host_free(vm->vdevs);
 	for (unsigned i = 0; vm->cpus && i < vm->num_cpus; i++) {
@@ -802,6 +808,7 @@ void vm_free(struct vm *vm)
 	bus_destroy(vm->bus);
 	if (vm->engine)
 		vm->engine->ops->destroy(vm->engine);
+	pass_free(vm->passes);
 	memory_destroy(vm->mem);
 	rundir_release(vm->rundir);
 	plan_free(vm->plan);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "pass/pass.h"
 #include "vdev/implicit/platform.h"
 
 bool vm_end(struct vm *vm, int status)
@@ -101,6 +102,7 @@ static int vm_pci_create(struct vm *vm)
 		.ecam_buses = ADDRESS_ECAM_BUSES,
 		.config_ports = PCI_HAS_CONFIG_PORTS,
 		.mem32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN },
+		.io = { ADDRESS_PCI_IO, ADDRESS_PCI_IO_LEN },
 	};
 	int rc = pci_bus_create(&info, &vm->pci);
 
@@ -165,6 +167,8 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	if (!rc)
 		rc = vm_pci_create(vm);
 	if (!rc)
+		rc = pass_plan(conf, vm->plan, vm->pci, &vm->passes);
+	if (!rc)
 		rc = vdev_host_create(conf, vm->plan, vm->mem, vm->pci, &vm->vdevs);
 	if (!rc) {
 		vm->vdevs->terminate = vm_terminate;
@@ -172,6 +176,8 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 		vm->vdevs->terminate_ctx = vm;
 		rc = vdev_host_configure(vm->vdevs);
 	}
+	if (!rc)
+		rc = pass_plan_rest(vm->passes);
 	if (rc)
 		return rc;
 	vm_button_plan(vm);

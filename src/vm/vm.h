@@ -23,6 +23,7 @@
 #include "vdev/host.h"
 #include "vm/user.h"
 
+struct pass_set;
 struct platform;
 struct rundir;
 
@@ -49,6 +50,7 @@ struct vm {
 	struct memory *mem;
 	struct pci_bus *pci;
 	struct vdev_host *vdevs;
+	struct pass_set *passes;
 	int button_gsi; /* -1: nothing can tell the guest */
 	guest_intr_t button_intr;
 	struct platform *platform;

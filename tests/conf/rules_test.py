@@ -39,7 +39,7 @@ def check_row(rule, state, right, wrong):
 
 def known():
     """Every keyword, common option and variable that the parser has."""
-    words = re.findall(r'^\t\{ "([a-z]+)", (?:true|false), \w+ \},$', (CONF / "conf_words.c").read_text(), re.M)
+    words = re.findall(r'^\t\{ "([a-z]+)", \w+ \},$', (CONF / "conf_words.c").read_text(), re.M)
     options = re.findall(r'\[CONF_COMMON_\w+\] = "(\w+)"', (CONF / "conf_vdev.c").read_text())
     variables = re.findall(r'^\t\{ \{ "([a-z-]+)", QVMX', (CONF / "conf_set.c").read_text(), re.M)
     assert len(words) > 20 and len(options) == 7 and len(variables) > 10, "the tables of src/conf look different now"

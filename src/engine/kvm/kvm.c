@@ -212,6 +212,36 @@ static int kvm_irqfd_set(struct engine *e, unsigned gsi, int fd, bool on)
 	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IRQFD, &i);
 }
 
+static int kvm_irqfd_resample_set(struct engine *e, unsigned gsi, int fd, int resample_fd, bool on)
+{
+	struct kvm_irqfd i = { .fd = (uint32_t)fd,
+			       .gsi = gsi,
+			       .flags = KVM_IRQFD_FLAG_RESAMPLE |
+					(on ? 0u : KVM_IRQFD_FLAG_DEASSIGN),
+			       .resamplefd = (uint32_t)resample_fd };
+
+	return kvm_ioctl(kvm_of(e)->vm_fd, KVM_IRQFD, &i);
+}
+
+/* One KVM device stands for all groups; it lasts as long as the VM. */
+static int kvm_vfio_group_add(struct engine *e, int group_fd)
+{
+	struct kvm *kvm = kvm_of(e);
+	struct kvm_create_device device = { .type = KVM_DEV_TYPE_VFIO };
+	struct kvm_device_attr attr = { .group = KVM_DEV_VFIO_GROUP,
+					.attr = KVM_DEV_VFIO_GROUP_ADD,
+					.addr = (uint64_t)(uintptr_t)&group_fd };
+
+	if (kvm->vfio_fd < 0) {
+		int rc = kvm_ioctl(kvm->vm_fd, KVM_CREATE_DEVICE, &device);
+
+		if (rc)
+			return rc;
+		kvm->vfio_fd = (int)device.fd;
+	}
+	return kvm_ioctl(kvm->vfio_fd, KVM_SET_DEVICE_ATTR, &attr);
+}
+
 static int kvm_msi_send(struct engine *e, const struct engine_msi_route *message)
 {
 	return kvm_arch_msi_send(kvm_of(e), message);
@@ -233,6 +263,8 @@ static void kvm_destroy(struct engine *e)
 {
 	struct kvm *kvm = kvm_of(e);
 
+	if (kvm->vfio_fd >= 0)
+		close(kvm->vfio_fd);
 	if (kvm->vm_fd >= 0)
 		close(kvm->vm_fd);
 	if (kvm->dev_fd >= 0)
@@ -266,6 +298,8 @@ static const struct engine_ops kvm_ops = {
 	.line_set = kvm_line_set,
 	.routes_set = kvm_routes_set,
 	.irqfd_set = kvm_irqfd_set,
+	.irqfd_resample_set = kvm_irqfd_resample_set,
+	.vfio_group_add = kvm_vfio_group_add,
 	.msi_send = kvm_msi_send,
 	.extint_set = kvm_extint_set,
 	.destroy = kvm_destroy,
@@ -303,6 +337,7 @@ int engine_kvm_create(struct engine **ret_engine, const char **ret_why)
 	kvm->engine.ops = &kvm_ops;
 	kvm->engine.first_msi_gsi = ENGINE_KERNEL_PINS;
 	kvm->vm_fd = -1;
+	kvm->vfio_fd = -1;
 	kvm->dev_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm->dev_fd < 0) {
 		rc = -errno;

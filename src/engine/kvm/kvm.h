@@ -13,7 +13,7 @@
 
 struct kvm {
 	struct engine engine;
-	int dev_fd, vm_fd;
+	int dev_fd, vm_fd, vfio_fd;
 	int run_size; /* bytes of struct kvm_run and what follows it */
 	struct engine_machine machine;
 	struct kvm_cpu *boot_cpu; /* takes the 8259s' interrupt; NULL: not made */

@@ -14,6 +14,8 @@
 #define ADDRESS_ECAM_BUS_LEN  0x100000ull
 #define ADDRESS_PCI_MEM32     0x50000000ull
 #define ADDRESS_PCI_MEM32_LEN 0x10000000ull
+#define ADDRESS_PCI_IO	      0ull /* there are no ports */
+#define ADDRESS_PCI_IO_LEN    0ull
 #define PCI_HAS_CONFIG_PORTS  false
 
 /* The interrupt controller, if the file does not say; the rest of it lies behind its distributor.

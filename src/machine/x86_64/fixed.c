@@ -14,6 +14,7 @@ static const struct plan_region fixed[] = {
 	  "pages that KVM needs" },
 	{ PLAN_IO, PLAN_PLATFORM, PORT_PCI_CONFIG, PORT_PCI_CONFIG_LEN,
 	  "the PCI configuration ports" },
+	{ PLAN_IO, PLAN_PLATFORM, ADDRESS_PCI_IO, ADDRESS_PCI_IO_LEN, "the PCI port window" },
 	{ PLAN_IO, PLAN_PLATFORM, PORT_PLATFORM, PORT_PLATFORM_LEN + PORT_FIXED_LEN,
 	  "the ACPI platform" },
 	{ PLAN_IO, PLAN_PLATFORM, PORT_DELAY, 1, "the delay port" },

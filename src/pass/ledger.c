@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pass/ledger.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOLDER "/run/qvm-ledger"
+
+static const char *const space_names[] = { "mem", "io", "pci", "intr" };
+
+struct ledger {
+	char path[sizeof(FOLDER) + 32];
+	int fd;
+};
+
+/* One at a time looks at the files and adds one. -errno. */
+static int folder_lock(void)
+{
+	if (mkdir(FOLDER, 0755) && errno != EEXIST)
+		return -errno;
+	int fd = open(FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX)) {
+		if (errno != EINTR) {
+			int rc = -errno;
+
+			close(fd);
+			return rc;
+		}
+	}
+	return fd;
+}
+
+static bool item_parse(const char *line, struct ledger_item *ret)
+{
+	char space[8], shared[8];
+	int at = 0;
+
+	*ret = (struct ledger_item){ 0 };
+	if (sscanf(line, "%7s %" SCNx64 " %" SCNx64 " %7s %n", space, &ret->start, &ret->len,
+		   shared, &at) != 4 ||
+	    !at)
+		return false;
+	while (ret->space < LEDGER_NUM_SPACES && strcmp(space, space_names[ret->space]) != 0)
+		ret->space++;
+	ret->shared = !strcmp(shared, "shared");
+	snprintf(ret->owner, sizeof(ret->owner), "%.*s", (int)strcspn(line + at, "\n"), line + at);
+	return ret->space < LEDGER_NUM_SPACES && ret->len;
+}
+
+static bool clash(const struct ledger_item *a, const struct ledger_item *b)
+{
+	return a->space == b->space && range_overlaps(a->start, a->len, b->start, b->len) &&
+	       !(a->shared && b->shared);
+}
+
+/* Which of the items another one in this file of a living owner overlaps; num: none. */
+static unsigned file_search(FILE *file, const struct ledger_item *items, unsigned num,
+			    struct ledger_item *ret_other)
+{
+	char line[LEDGER_OWNER_LEN + 64];
+
+	while (fgets(line, sizeof(line), file)) {
+		if (!item_parse(line, ret_other))
+			continue;
+		for (unsigned i = 0; i < num; i++)
+			if (clash(&items[i], ret_other))
+				return i;
+	}
+	return num;
+}
+
+/* In all files, with the folder locked; files of the dead are removed. */
+static unsigned folder_search(const struct ledger_item *items, unsigned num,
+			      struct ledger_item *ret_other)
+{
+	unsigned found = num;
+	DIR *dir = opendir(FOLDER);
+	struct dirent *entry;
+
+	while (dir && found == num && (entry = readdir(dir))) {
+		int fd = entry->d_name[0] == '.' ? -1
+						 : openat(dirfd(dir), entry->d_name,
+							  O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+		if (fd < 0)
+			continue;
+		if (!flock(fd, LOCK_EX | LOCK_NB)) {
+			(void)unlinkat(dirfd(dir), entry->d_name, 0);
+			close(fd);
+			continue;
+		}
+		FILE *file = fdopen(fd, "r");
+
+		if (!file) {
+			close(fd);
+			continue;
+		}
+		found = file_search(file, items, num, ret_other);
+		fclose(file);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static int file_make(const struct ledger_item *items, unsigned num, struct ledger *ledger)
+{
+	snprintf(ledger->path, sizeof(ledger->path), FOLDER "/%d", (int)getpid());
+	ledger->fd = open(ledger->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (ledger->fd < 0)
+		return -errno;
+	int rc = flock(ledger->fd, LOCK_EX | LOCK_NB) ? -errno : 0;
+
+	for (unsigned i = 0; i < num && !rc; i++)
+		if (dprintf(ledger->fd, "%s %" PRIx64 " %" PRIx64 " %s %s\n",
+			    space_names[items[i].space], items[i].start, items[i].len,
+			    items[i].shared ? "shared" : "alone", items[i].owner) < 0)
+			rc = -errno;
+	if (rc) {
+		(void)unlink(ledger->path);
+		close(ledger->fd);
+	}
+	return rc;
+}
+
+int ledger_take(const struct ledger_item *items, unsigned num, struct ledger **ret_ledger,
+		unsigned *ret_item, struct ledger_item *ret_other, const char **ret_path)
+{
+	struct ledger *ledger = calloc(1, sizeof(*ledger));
+	int folder = folder_lock(), rc;
+
+	*ret_path = FOLDER;
+	if (!ledger || folder < 0) {
+		rc = ledger ? folder : -ENOMEM;
+		if (folder >= 0)
+			close(folder);
+		free(ledger);
+		return rc;
+	}
+	*ret_item = folder_search(items, num, ret_other);
+	rc = *ret_item < num ? -EBUSY : file_make(items, num, ledger);
+	close(folder);
+	if (rc) {
+		free(ledger);
+		return rc;
+	}
+	*ret_ledger = ledger;
+	return 0;
+}
+
+void ledger_release(struct ledger *ledger)
+{
+	if (!ledger)
+		return;
+	(void)unlink(ledger->path);
+	close(ledger->fd);
+	free(ledger);
+}
+
+bool ledger_find(const struct ledger_item *wanted, struct ledger_item *ret_other)
+{
+	int folder = folder_lock();
+
+	if (folder < 0)
+		return false;
+	bool found = folder_search(wanted, 1, ret_other) == 0;
+
+	close(folder);
+	return found;
+}
+
+bool ledger_pci(const char *bdf, uint64_t *ret_start)
+{
+	unsigned domain, bus, dev, func;
+
+	if (sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &func) != 4 || bus > 0xff ||
+	    dev > 0x1f || func > 7)
+		return false;
+	*ret_start = (uint64_t)domain << 16 | bus << 8 | dev << 3 | func;
+	return true;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Devices of the host that are the guest's: the `pass` entries of a VM.
+ *
+ * Start-up, on one thread: pass_plan, then the vdevs find their places, then pass_plan_rest;
+ * pass_claim opens what it is and makes it this VM's alone; pass_attach gives it to the guest.
+ * pass_quiesce when no vCPU runs any more and before guest memory goes; pass_free last.
+ */
+#ifndef PASS_PASS_H
+#define PASS_PASS_H
+
+#include "base/util.h"
+#include "conf/conf.h"
+#include "engine/engine.h"
+#include "engine/memory.h"
+#include "irq/irq.h"
+#include "machine/plan.h"
+#include "pci/pci.h"
+
+struct pass_set;
+
+/*
+ * What the file asks for is looked up in the host, without opening it, and put into the plan: first
+ * what has a place on the PCI bus, then the rest. Mistakes are recorded in conf. -ENOMEM. conf,
+ * plan and pci outlive the set.
+ */
+int pass_plan(struct conf *conf, struct plan *plan, struct pci_bus *pci,
+	      struct pass_set **ret_set) MUST_CHECK;
+int pass_plan_rest(struct pass_set *set) MUST_CHECK;
+
+/* -EINVAL: somebody else has it, or the host does not give it; that is recorded in conf. */
+int pass_claim(struct pass_set *set) MUST_CHECK;
+
+/* After pci_bus_attach. engine, mem and irq outlive the set. *ret_why says what failed. */
+int pass_attach(struct pass_set *set, struct engine *engine, const struct memory *mem,
+		struct irq *irq, const char **ret_why) MUST_CHECK;
+
+/* No device writes to memory any more, or interrupts. NULL, or not claimed: nothing. */
+void pass_quiesce(struct pass_set *set);
+void pass_free(struct pass_set *set);
+
+#endif
