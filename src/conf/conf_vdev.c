@@ -198,7 +198,6 @@ static bool vdev_hostvector(struct conf *c, const struct conf_word *w, const str
 		return false;
 	v->has_hostvector = true;
 	v->hostvector = (uint32_t)value;
-	conf_warning(c, &w->pos, "'hostvector' has no effect: a Linux host gives its own vectors");
 	return true;
 }
 

@@ -158,10 +158,8 @@ int plan_memory_add(struct plan *plan)
 }
 
 static const char *const kind_names[] = {
-	[PLAN_RAM] = "ram",
-	[PLAN_ROM] = "rom",
-	[PLAN_VDEV] = "vdev",
-	[PLAN_PLATFORM] = "fixed",
+	[PLAN_RAM] = "ram",   [PLAN_ROM] = "rom",	 [PLAN_VDEV] = "vdev",
+	[PLAN_PASS] = "pass", [PLAN_PLATFORM] = "fixed",
 };
 
 const char *plan_kind_name(enum plan_kind kind)

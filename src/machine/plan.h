@@ -25,6 +25,7 @@ enum plan_kind {
 	PLAN_RAM,
 	PLAN_ROM,
 	PLAN_VDEV,
+	PLAN_PASS,
 	PLAN_PLATFORM /* fixed by the address plan */
 };
 
@@ -70,7 +71,7 @@ int plan_intr_add(struct plan *plan, const struct plan_intr *intr) MUST_CHECK;
 int plan_fixed_add(struct plan *plan) MUST_CHECK;
 int plan_memory_add(struct plan *plan) MUST_CHECK;
 
-/* "ram", "rom", "vdev" or "fixed". */
+/* "ram", "rom", "vdev", "pass" or "fixed". */
 const char *plan_kind_name(enum plan_kind kind);
 
 /* What `dryrun` shows of it. */

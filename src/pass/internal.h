@@ -50,8 +50,39 @@ struct pass_pci {
 	unsigned num_messages;
 };
 
+/* Addresses or ports. */
+struct pass_window {
+	struct pass_window *next;
+	struct pass_set *set;
+	const struct conf_pass *pass;
+	const struct conf_pass_loc *loc;
+	char label[64]; /* "pass mem 0x9010000-0x9010fff" */
+	void *map;	/* whole pages of the host, NULL: none */
+	uint64_t map_len;
+	uint8_t *at; /* of the window, in map */
+};
+
+struct pass_intr {
+	struct pass_intr *next;
+	struct pass_set *set;
+	const struct conf_pass *pass;
+	const struct conf_pass_intr *conf;
+	char label[64];
+	uint32_t number; /* in the host */
+	unsigned uio, line;
+	int uio_fd, fd, unmask_fd, stop_fd;
+	struct irq_line *irq_line;
+	unsigned source; /* at_once */
+	struct irq_relay *relay;
+	bool started;
+	pthread_t thread;
+};
+
 struct pass_set {
 	struct conf *conf;
+	const struct pass_lines *lines;
+	struct pass_window *windows;
+	struct pass_intr *intrs;
 	struct plan *plan;
 	struct pci_bus *bus;
 	struct engine *engine;
@@ -68,5 +99,20 @@ int pass_pci_open(struct pass_pci *p) MUST_CHECK;
 int pass_pci_attach(struct pass_pci *p, struct irq *irq, const char **ret_why) MUST_CHECK;
 void pass_pci_quiesce(struct pass_pci *p);
 void pass_pci_free(struct pass_pci *p);
+
+/* window.c */
+int pass_window_plan(struct pass_set *set, const struct conf_pass *pass,
+		     const struct conf_pass_loc *loc) MUST_CHECK;
+int pass_window_open(struct pass_window *w) MUST_CHECK;
+int pass_window_attach(struct pass_window *w, struct bus *bus, const char **ret_why) MUST_CHECK;
+void pass_window_free(struct pass_window *w);
+
+/* intr.c */
+int pass_intr_plan(struct pass_set *set, const struct conf_pass *pass,
+		   const struct conf_pass_intr *intr) MUST_CHECK;
+int pass_intr_open(struct pass_intr *intr) MUST_CHECK;
+int pass_intr_attach(struct pass_intr *intr, struct irq *irq, const char **ret_why) MUST_CHECK;
+void pass_intr_stop(struct pass_intr *intr);
+void pass_intr_free(struct pass_intr *intr);
 
 #endif

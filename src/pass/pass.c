@@ -67,10 +67,35 @@ int pass_plan(struct conf *conf, struct plan *plan, struct pci_bus *pci, struct 
 	return plan_devices(set, true);
 }
 
-int pass_plan_rest(struct pass_set *set)
+int pass_plan_rest(struct pass_set *set, const struct pass_lines *lines)
 {
-	return plan_devices(set, false);
+	const struct conf *conf = set->conf;
+	int rc = plan_devices(set, false);
+
+	set->lines = lines;
+	for (unsigned i = 0; i < conf->num_passes; i++) {
+		const struct conf_pass *pass = &conf->passes[i];
+
+		for (unsigned k = 0; k < pass->num_locs && !rc; k++)
+			if (!is_pci(&pass->locs[k]))
+				rc = pass_window_plan(set, pass, &pass->locs[k]);
+		for (unsigned k = 0; k < pass->num_intrs && !rc; k++)
+			rc = pass_intr_plan(set, pass, &pass->intrs[k]);
+	}
+	return rc;
 }
+
+/* Items of the ledger, each with what it is about. */
+struct claim {
+	struct pass_set *set;
+	struct ledger_item *items;
+	struct claim_about {
+		const char *label;
+		const struct conf_pos *pos;
+	} * about;
+	unsigned num;
+	struct claim_about now;
+};
 
 /* "VM 'rail' (rail.qvmconf:12)" */
 static void owner_name(const struct pass_set *set, const struct conf_pos *pos, char *owner)
@@ -84,75 +109,106 @@ static void owner_name(const struct pass_set *set, const struct conf_pos *pos, c
 	strbuf_free(&at);
 }
 
-/* All of its group is taken with it: nobody else's devices may be there. */
-struct group_items {
-	struct pass_pci *p;
-	struct ledger_item *items;
-	unsigned num, max;
-};
-
-static int group_item(void *ctx, const struct host_pci *pci)
+static int claim_add(struct claim *c, enum ledger_space space, uint64_t start, uint64_t len,
+		     bool shared)
 {
-	struct group_items *g = ctx;
-	struct ledger_item *item = &g->items[g->num];
+	struct ledger_item *items = realloc(c->items, (c->num + 1) * sizeof(*items));
 
-	if (g->num == g->max || !ledger_pci(pci->bdf, &item->start))
+	if (!items)
+		return -ENOMEM;
+	c->items = items;
+	struct claim_about *about = realloc(c->about, (c->num + 1) * sizeof(*about));
+
+	if (!about)
+		return -ENOMEM;
+	c->about = about;
+	about[c->num] = c->now;
+	items[c->num] = (struct ledger_item){
+		.space = space, .start = start, .len = len, .shared = shared
+	};
+	owner_name(c->set, c->now.pos, items[c->num++].owner);
+	return 0;
+}
+
+/* All of its group is taken with a device: nobody else's may be there. */
+static int claim_group_each(void *ctx, const struct host_pci *pci)
+{
+	struct claim *c = ctx;
+	uint64_t start;
+
+	if (!ledger_pci(pci->bdf, &start))
 		return 0;
 	/* Several devices of one group may be this VM's. */
-	for (unsigned i = 0; i < g->num; i++)
-		if (g->items[i].start == item->start)
+	for (unsigned i = 0; i < c->num; i++)
+		if (c->items[i].space == LEDGER_PCI && c->items[i].start == start)
 			return 0;
-	item->space = LEDGER_PCI;
-	item->len = 1;
-	owner_name(g->p->set, &g->p->loc->host.pos, item->owner);
-	g->num++;
-	return 0;
+	return claim_add(c, LEDGER_PCI, start, 1, false);
+}
+
+static int claim_all(struct claim *c)
+{
+	const struct pass_set *set = c->set;
+	int rc = 0;
+
+	for (unsigned i = 0; i < set->num_devices && !rc; i++) {
+		const struct pass_pci *p = set->devices[i];
+
+		c->now = (struct claim_about){ p->label, &p->loc->host.pos };
+		rc = host_group_each(p->host.group, claim_group_each, c);
+	}
+	for (const struct pass_window *w = set->windows; w && !rc; w = w->next) {
+		const struct conf_loc *host = &w->loc->host;
+
+		c->now = (struct claim_about){ w->label, &w->loc->pos };
+		rc = claim_add(c, host->space == CONF_SPACE_IO ? LEDGER_IO : LEDGER_MEM, host->addr,
+			       host->len, w->pass->shared_pos.source != 0);
+	}
+	for (const struct pass_intr *intr = set->intrs; intr && !rc; intr = intr->next) {
+		c->now = (struct claim_about){ intr->label, &intr->conf->pos };
+		rc = claim_add(c, LEDGER_INTR, intr->number, 1, intr->pass->shared_pos.source != 0);
+	}
+	return rc;
 }
 
 static int ledger_claim(struct pass_set *set)
 {
-	enum { MAX_ITEMS = 256 };
-	struct group_items g = { .items = calloc(MAX_ITEMS, sizeof(*g.items)), .max = MAX_ITEMS };
-	unsigned of_device[PASS_MAX_DEVICES], clashing = 0;
+	struct claim c = { .set = set };
 	struct ledger_item other;
-	const char *path;
+	const char *path = "";
+	unsigned clashing = 0;
+	int rc = claim_all(&c);
 
-	if (!g.items)
-		return -ENOMEM;
-	for (unsigned i = 0; i < set->num_devices; i++) {
-		g.p = set->devices[i];
-		(void)host_group_each(g.p->host.group, group_item, &g);
-		of_device[i] = g.num;
-	}
-	int rc = ledger_take(g.items, g.num, &set->ledger, &clashing, &other, &path);
-
-	free(g.items);
+	if (!rc)
+		rc = ledger_take(c.items, c.num, &set->ledger, &clashing, &other, &path);
 	if (rc == -EBUSY) {
-		unsigned i = 0;
-
-		while (i + 1 < set->num_devices && of_device[i] <= clashing)
-			i++;
-		const struct pass_pci *p = set->devices[i];
-
-		conf_error(set->conf, &p->loc->host.pos, "%s is another VM's: %s has it",
-			   p->host.bdf, other.owner);
-		conf_expected(set->conf, "that VM ended first");
-	} else if (rc) {
+		conf_error(set->conf, c.about[clashing].pos, "%s: %s has it",
+			   c.about[clashing].label, other.owner);
+		conf_expected(set->conf, "that VM ended first%s",
+			      other.space == LEDGER_PCI ? ""
+							: ", or `shared` in the files of both, if "
+							  "they are made for that");
+	} else if (rc && rc != -ENOMEM) {
 		conf_error(set->conf, NULL, "the ledger of passed devices, %s: %s", path,
 			   strerror(-rc));
 	}
-	return rc ? -EINVAL : 0;
+	free(c.items);
+	free(c.about);
+	return rc;
 }
 
 int pass_claim(struct pass_set *set)
 {
-	if (!set->num_devices)
+	if (!set->num_devices && !set->windows && !set->intrs)
 		return 0;
 	int rc = ledger_claim(set);
 
 	for (unsigned i = 0; i < set->num_devices && !rc; i++)
 		rc = pass_pci_open(set->devices[i]);
-	return rc ? -EINVAL : 0;
+	for (struct pass_window *w = set->windows; w && !rc; w = w->next)
+		rc = pass_window_open(w);
+	for (struct pass_intr *intr = set->intrs; intr && !rc; intr = intr->next)
+		rc = pass_intr_open(intr);
+	return rc;
 }
 
 /* Devices reach the guest's memory at the addresses that the guest knows, and nothing else. */
@@ -176,22 +232,29 @@ static int memory_map(struct pass_set *set, const struct memory *mem, const char
 }
 
 int pass_attach(struct pass_set *set, struct engine *engine, const struct memory *mem,
-		struct irq *irq, const char **ret_why)
+		struct bus *bus, struct irq *irq, const char **ret_why)
 {
-	set->engine = engine;
-	if (!set->num_devices)
-		return 0;
-	int rc = memory_map(set, mem, ret_why);
+	int rc;
 
+	set->engine = engine;
+	rc = set->num_devices ? memory_map(set, mem, ret_why) : 0;
 	for (unsigned i = 0; i < set->num_devices && !rc; i++)
 		rc = pass_pci_attach(set->devices[i], irq, ret_why);
+	for (struct pass_window *w = set->windows; w && !rc; w = w->next)
+		rc = pass_window_attach(w, bus, ret_why);
+	for (struct pass_intr *intr = set->intrs; intr && !rc; intr = intr->next)
+		rc = pass_intr_attach(intr, irq, ret_why);
 	return rc;
 }
 
 void pass_quiesce(struct pass_set *set)
 {
-	for (unsigned i = 0; set && i < set->num_devices; i++)
+	if (!set)
+		return;
+	for (unsigned i = 0; i < set->num_devices; i++)
 		pass_pci_quiesce(set->devices[i]);
+	for (struct pass_intr *intr = set->intrs; intr; intr = intr->next)
+		pass_intr_stop(intr);
 }
 
 void pass_free(struct pass_set *set)
@@ -200,6 +263,18 @@ void pass_free(struct pass_set *set)
 		return;
 	while (set->num_devices)
 		pass_pci_free(set->devices[--set->num_devices]);
+	while (set->windows) {
+		struct pass_window *w = set->windows;
+
+		set->windows = w->next;
+		pass_window_free(w);
+	}
+	while (set->intrs) {
+		struct pass_intr *intr = set->intrs;
+
+		set->intrs = intr->next;
+		pass_intr_free(intr);
+	}
 	vfio_close(&set->vfio);
 	ledger_release(set->ledger);
 	free(set);

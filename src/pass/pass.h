@@ -19,6 +19,18 @@
 
 struct pass_set;
 
+/* Lines of the guest's interrupt controllers, which are above this folder. */
+struct pass_lines {
+	/* `owner` has that line: *ret_line names it from now on; *ret_number is the interrupt of
+	 * the host that goes there if the file does not say. -EINVAL: that cannot be, recorded;
+	 * -ENOMEM. */
+	int (*plan)(void *ctx, const struct conf_intr *intr, const char *owner, unsigned *ret_line,
+		    uint32_t *ret_number);
+	/* After the vdevs are attached; *ret_gsi: as irq_relay_create takes it. */
+	struct irq_line *(*line)(void *ctx, unsigned line, int *ret_gsi);
+	void *ctx;
+};
+
 /*
  * What the file asks for is looked up in the host, without opening it, and put into the plan: first
  * what has a place on the PCI bus, then the rest. Mistakes are recorded in conf. -ENOMEM. conf,
@@ -26,14 +38,14 @@ struct pass_set;
  */
 int pass_plan(struct conf *conf, struct plan *plan, struct pci_bus *pci,
 	      struct pass_set **ret_set) MUST_CHECK;
-int pass_plan_rest(struct pass_set *set) MUST_CHECK;
+int pass_plan_rest(struct pass_set *set, const struct pass_lines *lines) MUST_CHECK;
 
 /* -EINVAL: somebody else has it, or the host does not give it; that is recorded in conf. */
 int pass_claim(struct pass_set *set) MUST_CHECK;
 
-/* After pci_bus_attach. engine, mem and irq outlive the set. *ret_why says what failed. */
+/* After pci_bus_attach. All that is given outlives the set. *ret_why says what failed. */
 int pass_attach(struct pass_set *set, struct engine *engine, const struct memory *mem,
-		struct irq *irq, const char **ret_why) MUST_CHECK;
+		struct bus *bus, struct irq *irq, const char **ret_why) MUST_CHECK;
 
 /* No device writes to memory any more, or interrupts. NULL, or not claimed: nothing. */
 void pass_quiesce(struct pass_set *set);

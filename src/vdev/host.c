@@ -82,6 +82,7 @@ void vdev_host_free(struct vdev_host *host)
 	instr_free(host);
 	power_free(host);
 	free(host->acpi);
+	free(host->lines);
 	free(host->loads);
 	free(host);
 	the_host = NULL;

@@ -145,6 +145,8 @@ struct vdev_host {
 	struct vdev_instance *first, **last;
 	struct vdev_machine machine; /* from vdev_host_configure on */
 	struct vdev_intx intx;
+	guest_intr_t *lines; /* of vdev_host_intr_plan */
+	unsigned num_lines;
 	struct vdev_acpi *acpi;
 	unsigned num_acpi;
 	struct devtree *tree; /* while vdevs describe themselves in it */
@@ -195,6 +197,16 @@ int vdev_host_configure(struct vdev_host *host) MUST_CHECK;
  */
 bool vdev_host_line_claim(struct vdev_host *host, unsigned gsi, const char *owner,
 			  guest_intr_t *ret_intr) MUST_CHECK;
+
+/*
+ * A line as the file names it, for something that is no vdev: *ret_line is its number here,
+ * *ret_number the interrupt of the host that belongs to it (`hostvector`). -EINVAL: that cannot be,
+ * which is recorded. Between vdev_host_configure and _attach.
+ */
+int vdev_host_intr_plan(struct vdev_host *host, const struct conf_intr *intr, const char *owner,
+			unsigned *ret_line, uint32_t *ret_number) MUST_CHECK;
+/* After vdev_host_attach; *ret_gsi: its number for the engine, -1: none. */
+struct irq_line *vdev_host_intr_line(const struct vdev_host *host, unsigned line, int *ret_gsi);
 
 /* The vector of the 8259s' interrupt, negative: there is none. On the boot vCPU's thread. */
 int vdev_host_extint(struct vdev_host *host);

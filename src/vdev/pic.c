@@ -99,41 +99,103 @@ static enum plan_intr_use intr_use(const struct vdev_instance *vi)
 					       : PLAN_INTR_ALONE;
 }
 
-/* `intr PIC:LINE`: the controller says whether that is a line of its. */
-static int intr_add(struct vdev_instance *vi, const struct conf_intr *ci)
+/* `intr PIC:LINE`: the controller says whether that is a line of its. 1: it is none, which is
+ * recorded. */
+static int intr_find(struct vdev_host *host, const struct conf_intr *ci, guest_intr_t *ret)
 {
-	struct conf *conf = vi->host->conf;
-	struct vdev_instance *pic =
-		ci->pic_vdev < 0 ? NULL : instance_of_conf(vi->host, ci->pic_vdev);
+	struct vdev_instance *pic = ci->pic_vdev < 0 ? NULL : instance_of_conf(host, ci->pic_vdev);
 
 	if (!ci->has_line || !pic || !pic->vdev.v_factory->pic)
-		return 0; /* the local APIC, or the parser has said what is wrong */
-	guest_intr_t intr = { .pic = &pic->vdev };
+		return 1; /* the local APIC, or the parser has said what is wrong */
 	const struct vdev_pic_functions *f = pic->vdev.v_factory->pic;
 	char line[16];
 
+	*ret = (guest_intr_t){ .pic = &pic->vdev };
 	snprintf(line, sizeof(line), "%u", ci->line);
 	if (f->parse) {
-		const char *rest = f->parse(&intr, line);
+		const char *rest = f->parse(ret, line);
 
 		if (!rest || *rest) {
-			conf_error(conf, &ci->pos, "%s has no line %u", pic->label, ci->line);
-			return 0;
+			conf_error(host->conf, &ci->pos, "%s has no line %u", pic->label, ci->line);
+			return 1;
 		}
-		intr.pic = &pic->vdev;
+		ret->pic = &pic->vdev;
 	} else {
-		intr.param = ci->line & f->pnum_mask;
+		ret->param = ci->line & f->pnum_mask;
 	}
-	const struct plan_intr use = { .pic = pic_name(pic),
+	return 0;
+}
+
+static int intr_claim(struct vdev_host *host, const struct conf_intr *ci, const guest_intr_t *intr,
+		      enum plan_intr_use how, const char *owner)
+{
+	const struct plan_intr use = { .pic = pic_name(vdev_instance_of(intr->pic)),
 				       .line = ci->line,
-				       .use = intr_use(vi),
-				       .owner = vi->label,
+				       .use = how,
+				       .owner = owner,
 				       .pos = ci->pos };
-	int rc = plan_intr_add(vi->host->plan, &use);
+
+	return plan_intr_add(host->plan, &use);
+}
+
+static int intr_add(struct vdev_instance *vi, const struct conf_intr *ci)
+{
+	guest_intr_t intr;
+
+	if (intr_find(vi->host, ci, &intr))
+		return 0;
+	int rc = intr_claim(vi->host, ci, &intr, intr_use(vi), vi->label);
 
 	if (rc)
 		return rc == -ENOMEM ? rc : 0;
 	return pic_intr_keep(vi, &intr);
+}
+
+/* What the host's interrupts of a controller's lines begin with, if its `hostvector` does not say:
+ * they go on where those of the one before end. */
+static uint32_t host_vector(const struct vdev_host *host, const struct vdev_instance *pic)
+{
+	uint32_t base = 0;
+
+	for (const struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		if (!vi->vdev.v_factory->pic)
+			continue;
+		if (vi->conf->has_hostvector)
+			base = vi->conf->hostvector;
+		if (vi == pic)
+			break;
+		base += guest_intr_num_pins(&(guest_intr_t){ .pic = (vdev_t *)&vi->vdev });
+	}
+	return base;
+}
+
+int vdev_host_intr_plan(struct vdev_host *host, const struct conf_intr *ci, const char *owner,
+			unsigned *ret_line, uint32_t *ret_number)
+{
+	guest_intr_t intr, *more;
+	int rc = intr_find(host, ci, &intr) ? -EINVAL : 0;
+
+	if (!rc)
+		rc = intr_claim(host, ci, &intr, PLAN_INTR_ALONE, owner);
+	if (rc)
+		return rc == -ENOMEM ? rc : -EINVAL;
+	more = realloc(host->lines, (host->num_lines + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	host->lines = more;
+	rc = line_add(&intr);
+	if (rc)
+		return rc;
+	*ret_number = host_vector(host, vdev_instance_of(intr.pic)) + ci->line;
+	*ret_line = host->num_lines;
+	more[host->num_lines++] = intr;
+	return 0;
+}
+
+struct irq_line *vdev_host_intr_line(const struct vdev_host *host, unsigned line, int *ret_gsi)
+{
+	*ret_gsi = qvmx_intr_gsi(&host->lines[line]);
+	return pic_line(&host->lines[line]);
 }
 
 int pic_intrs(struct vdev_instance *vi)

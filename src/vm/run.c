@@ -12,7 +12,6 @@
 
 #include "base/log.h"
 #include "base/thread.h"
-#include "pass/pass.h"
 #include "vdev/implicit/platform.h"
 #include "vdev/instr.h"
 #include "vm/dump.h"
@@ -752,7 +751,7 @@ static int vm_assemble(struct vm *vm)
 	STEP(platform_create(vm->bus, vm_has_fixed_acpi(vm), vm_button_line, vm, &vm->platform),
 	     "the platform");
 	STEP(vdev_host_attach(vm->vdevs, vm->engine, vm->bus, vm->irq, &why), why);
-	STEP(pass_attach(vm->passes, vm->engine, vm->mem, vm->irq, &why), why);
+	STEP(pass_attach(vm->passes, vm->engine, vm->mem, vm->bus, vm->irq, &why), why);
 	rc = vdev_host_configured(vm->vdevs);
 	if (rc)
 		return rc;

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "address.h"
-#include "pass/pass.h"
 #include "vdev/implicit/platform.h"
 
 bool vm_end(struct vm *vm, int status)
@@ -142,6 +141,21 @@ static void vm_dump_check(struct vm *vm)
 			   dump->text);
 }
 
+static int vm_pass_line_plan(void *ctx, const struct conf_intr *intr, const char *owner,
+			     unsigned *ret_line, uint32_t *ret_number)
+{
+	const struct vm *vm = ctx;
+
+	return vdev_host_intr_plan(vm->vdevs, intr, owner, ret_line, ret_number);
+}
+
+static struct irq_line *vm_pass_line(void *ctx, unsigned line, int *ret_gsi)
+{
+	const struct vm *vm = ctx;
+
+	return vdev_host_intr_line(vm->vdevs, line, ret_gsi);
+}
+
 int vm_plan(struct conf *conf, struct vm **ret_vm)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -155,6 +169,8 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	pthread_mutex_init(&vm->hold_mtx, NULL);
 	pthread_cond_init(&vm->hold_changed, NULL);
 	*ret_vm = vm;
+	vm->pass_lines =
+		(struct pass_lines){ .plan = vm_pass_line_plan, .line = vm_pass_line, .ctx = vm };
 	atomic_init(&vm->end_after_core, -1);
 	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = vm->end_fd < 0 ? -errno : plan_create(conf, &vm->plan);
@@ -177,7 +193,7 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 		rc = vdev_host_configure(vm->vdevs);
 	}
 	if (!rc)
-		rc = pass_plan_rest(vm->passes);
+		rc = pass_plan_rest(vm->passes, &vm->pass_lines);
 	if (rc)
 		return rc;
 	vm_button_plan(vm);

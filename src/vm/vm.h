@@ -20,10 +20,10 @@
 #include "engine/memory.h"
 #include "irq/irq.h"
 #include "machine/plan.h"
+#include "pass/pass.h"
 #include "vdev/host.h"
 #include "vm/user.h"
 
-struct pass_set;
 struct platform;
 struct rundir;
 
@@ -51,6 +51,7 @@ struct vm {
 	struct pci_bus *pci;
 	struct vdev_host *vdevs;
 	struct pass_set *passes;
+	struct pass_lines pass_lines;
 	int button_gsi; /* -1: nothing can tell the guest */
 	guest_intr_t button_intr;
 	struct platform *platform;

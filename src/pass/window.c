@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Addresses and ports of the host that are the guest's. Whole pages, page to page, are the guest's
+ * without an exit; of all else each access is done for the guest, as wide as it was.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "pass/internal.h"
+#include "pass/ports.h"
+#include "pass/uio.h"
+
+static uint64_t page_size(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static bool is_io(const struct pass_window *w)
+{
+	return w->loc->guest.space == CONF_SPACE_IO;
+}
+
+/* What the file asks for that cannot be. */
+static void window_check(struct pass_window *w)
+{
+	struct conf *conf = w->set->conf;
+	const struct conf_pass_loc *loc = w->loc;
+	char name[UIO_NAME_LEN];
+
+	if (loc->attrs & CONF_PASS_DMA) {
+		conf_error(conf, &loc->pos,
+			   "%s does DMA, and no IOMMU that qvm knows confines what is not on PCI",
+			   w->label);
+		conf_expected(conf, "a device on the PCI bus, or one that does no DMA (n)");
+	}
+	if (loc->attrs & CONF_PASS_MEMORY) {
+		conf_error(conf, &loc->pos, "%s cannot be memory of the guest (m)", w->label);
+		conf_expected(conf, "ram");
+	}
+	if (w->pass->shared_pos.source && !(loc->attrs & CONF_PASS_NO_DMA)) {
+		conf_error(conf, &w->pass->shared_pos,
+			   "%s may not be shared: the file does not say that it does no DMA",
+			   w->label);
+		conf_expected(conf, "the attribute n, if that is so");
+	}
+	if (is_io(w)) {
+		if (host_use_ports(loc->host.addr, loc->host.len, name) == HOST_USE_NAMED) {
+			conf_error(conf, &loc->host.pos, "%s is in use by the host: '%s' has it",
+				   w->label, name);
+			conf_expected(conf, "the host's driver ended first");
+		}
+	} else if (host_use_memory(loc->host.addr, loc->host.len, name) == HOST_USE_RAM) {
+		conf_error(conf, &loc->host.pos,
+			   "%s is memory of the host ('%s'), which its programs and VMs have",
+			   w->label, name);
+		conf_expected(conf, "registers of a device");
+	}
+}
+
+int pass_window_plan(struct pass_set *set, const struct conf_pass *pass,
+		     const struct conf_pass_loc *loc)
+{
+	struct pass_window *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct pass_window){ .set = set, .pass = pass, .loc = loc, .next = set->windows };
+	set->windows = w;
+	snprintf(w->label, sizeof(w->label), "pass %s 0x%" PRIx64 "-0x%" PRIx64,
+		 is_io(w) ? "io" : "mem", loc->host.addr, loc->host.addr + loc->host.len - 1);
+	window_check(w);
+	const struct plan_region r = { .space = is_io(w) ? PLAN_IO : PLAN_MEM,
+				       .kind = PLAN_PASS,
+				       .start = loc->guest.addr,
+				       .len = loc->guest.len,
+				       .owner = w->label,
+				       .pos = loc->pos };
+	int rc = plan_region_add(set->plan, &r);
+
+	return rc == -ENOMEM ? rc : 0;
+}
+
+/* The file and the place in it that has these addresses. Negative: -errno. */
+static int memory_file(const struct pass_window *w, uint64_t *ret_offset)
+{
+	const uint64_t start = align_down(w->loc->host.addr, page_size());
+	struct uio_map map;
+	char path[32] = "/dev/mem";
+
+	*ret_offset = start;
+	if (uio_find_memory(w->loc->host.addr, w->loc->host.len, &map)) {
+		snprintf(path, sizeof(path), "/dev/uio%u", map.uio);
+		/* A file of UIO says by its offset which map is meant, not where in it. */
+		*ret_offset = map.number * page_size();
+	}
+	int fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int memory_open(struct pass_window *w)
+{
+	const struct conf_loc *host = &w->loc->host;
+	struct uio_map uio;
+	uint64_t offset;
+	int fd = memory_file(w, &offset);
+
+	if (fd < 0)
+		return fd;
+	/* From the first page of what the file has there. */
+	const uint64_t first = uio_find_memory(host->addr, host->len, &uio)
+				       ? align_down(uio.addr, page_size())
+				       : align_down(host->addr, page_size());
+
+	w->map_len = align_up(host->addr + host->len - first, page_size());
+	w->map = mmap(NULL, w->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+	int rc = w->map == MAP_FAILED ? -errno : 0;
+
+	close(fd);
+	if (rc)
+		w->map = NULL;
+	else
+		w->at = (uint8_t *)w->map + (host->addr - first);
+	return rc;
+}
+
+int pass_window_open(struct pass_window *w)
+{
+	struct conf *conf = w->set->conf;
+	const struct conf_loc *host = &w->loc->host;
+	char name[UIO_NAME_LEN];
+	int rc = is_io(w) ? ports_open((unsigned)host->addr, (unsigned)host->len) : memory_open(w);
+
+	if (!rc)
+		return 0;
+	if (!is_io(w) && rc == -EPERM &&
+	    host_use_memory(host->addr, host->len, name) == HOST_USE_NAMED) {
+		conf_error(conf, &host->pos, "%s is in use by the host: '%s' has it", w->label,
+			   name);
+		conf_expected(conf,
+			      "the host's driver unbound first, or a UIO driver in its place");
+	} else {
+		conf_error(conf, &host->pos, "%s: the host does not give it: %s", w->label,
+			   rc == -ENODEV ? "this machine has no ports" : strerror(-rc));
+	}
+	return -EINVAL;
+}
+
+static uint64_t memory_load(const uint8_t *at, unsigned len)
+{
+	switch (len) {
+	case 1:
+		return *(const volatile uint8_t *)at;
+	case 2:
+		return *(const volatile uint16_t *)(const void *)at;
+	case 4:
+		return *(const volatile uint32_t *)(const void *)at;
+	default:
+		return *(const volatile uint64_t *)(const void *)at;
+	}
+}
+
+static void memory_store(uint8_t *at, unsigned len, uint64_t value)
+{
+	switch (len) {
+	case 1:
+		*(volatile uint8_t *)at = (uint8_t)value;
+		break;
+	case 2:
+		*(volatile uint16_t *)(void *)at = (uint16_t)value;
+		break;
+	case 4:
+		*(volatile uint32_t *)(void *)at = (uint32_t)value;
+		break;
+	default:
+		*(volatile uint64_t *)(void *)at = value;
+		break;
+	}
+}
+
+/* An access that cannot be one of that width there is refused: cut into pieces it would be another
+ * one. */
+static bool access_fits(const struct pass_window *w, const struct bus_access *acc)
+{
+	const uint64_t at = w->loc->host.addr + acc->offset;
+
+	if (!is_pow2(acc->len) || acc->len > (is_io(w) ? 4u : 8u))
+		return false;
+	return is_io(w) || at % acc->len == 0;
+}
+
+static enum bus_result window_access(void *opaque, unsigned cookie, struct bus_access *acc)
+{
+	struct pass_window *w = opaque;
+	const unsigned right = acc->write ? CONF_PASS_WRITE : CONF_PASS_READ;
+	uint64_t value = UINT64_MAX;
+
+	(void)cookie;
+	if (!(w->loc->attrs & right) || !access_fits(w, acc)) {
+		if (!acc->write)
+			memset(acc->data, 0xff, acc->len);
+		return w->loc->attrs & CONF_PASS_REPORT ? BUS_FAULT : BUS_OK;
+	}
+	if (acc->write) {
+		value = 0;
+		memcpy(&value, acc->data, acc->len);
+		if (is_io(w))
+			port_write((uint16_t)acc->addr, acc->len, (uint32_t)value);
+		else
+			memory_store(w->at + acc->offset, acc->len, value);
+		return BUS_OK;
+	}
+	value = is_io(w) ? port_read((uint16_t)acc->addr, acc->len)
+			 : memory_load(w->at + acc->offset, acc->len);
+	memcpy(acc->data, &value, acc->len);
+	return BUS_OK;
+}
+
+/* Whole pages that the guest may read, and write if the engine can keep it from that. */
+static uint64_t direct_len(const struct pass_window *w)
+{
+	const struct conf_pass_loc *loc = w->loc;
+	const uint64_t page = page_size();
+
+	if (is_io(w) || !(loc->attrs & CONF_PASS_READ) || loc->guest.addr % page ||
+	    loc->host.addr % page)
+		return 0;
+	return align_down(loc->host.len, page);
+}
+
+int pass_window_attach(struct pass_window *w, struct bus *bus, const char **ret_why)
+{
+	const struct conf_pass_loc *loc = w->loc;
+	struct engine *e = w->set->engine;
+	const uint64_t direct = direct_len(w);
+	const struct bus_region r = { .space = is_io(w) ? ENGINE_IO : ENGINE_MEM,
+				      .start = loc->guest.addr,
+				      .len = loc->guest.len,
+				      .handler = window_access,
+				      .opaque = w,
+				      .owner = w->label };
+
+	*ret_why = w->label;
+	int rc = bus_region_replace(bus, NULL, &r, NULL);
+
+	if (!rc && direct)
+		rc = e->ops->memory_set(e, MEMORY_FIRST_PASS_SLOT + w->set->num_slots++,
+					loc->guest.addr, direct, w->at,
+					!(loc->attrs & CONF_PASS_WRITE));
+	return rc;
+}
+
+void pass_window_free(struct pass_window *w)
+{
+	if (w->map)
+		munmap(w->map, w->map_len);
+	free(w);
+}
