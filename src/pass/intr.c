@@ -132,18 +132,19 @@ int pass_intr_attach(struct pass_intr *intr, struct irq *irq, const char **ret_w
 
 void pass_intr_stop(struct pass_intr *intr)
 {
-	if (!intr->started)
-		return;
-	signal_fd(intr->stop_fd);
-	pthread_join(intr->thread, NULL);
+	if (intr->started) {
+		signal_fd(intr->stop_fd);
+		pthread_join(intr->thread, NULL);
+	}
 	intr->started = false;
+	irq_relay_destroy(intr->relay);
+	intr->relay = NULL;
 }
 
 void pass_intr_free(struct pass_intr *intr)
 {
 	const int fds[] = { intr->uio_fd, intr->fd, intr->unmask_fd, intr->stop_fd };
 
-	irq_relay_destroy(intr->relay);
 	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);

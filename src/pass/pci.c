@@ -601,11 +601,12 @@ void pass_pci_quiesce(struct pass_pci *p)
 	(void)vfio_irqs_set(&p->dev, irq_index(p->messages), NULL, 0);
 	(void)vfio_dev_reset(&p->dev);
 	pthread_mutex_unlock(&p->mtx);
+	irq_relay_destroy(p->relay);
+	p->relay = NULL;
 }
 
 void pass_pci_free(struct pass_pci *p)
 {
-	irq_relay_destroy(p->relay);
 	for (unsigned i = 0; i < HOST_NUM_BARS; i++)
 		for (unsigned k = 0; k < p->bars[i].num_spans; k++)
 			if (p->bars[i].spans[k].hva)
