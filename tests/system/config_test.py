@@ -30,11 +30,33 @@ def test_all_mistakes_of_all_files_in_one_run(tmp_path):
         assert part in result.stderr, result.stderr
 
 
-@pytest.mark.parametrize("text", ["pass loc 0x1000,0x1000\n"])
+@pytest.mark.parametrize("text", ["data pass loc 0x1000,0x1000\n"])
 def test_known_words_that_are_not_built_say_so(tmp_path, text):
     result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
     assert result.returncode == 65
     assert "not built yet" in result.stderr
+
+
+@pytest.mark.parametrize("text,said", [
+    ("pass loc pci:0:31.7\n", "the host has no PCI device 0000:00:1f.7"),
+    ("pass loc pci:0xfffe/0xfffe\n", "the host has 0 PCI devices fffe:fffe"),
+    ("pass loc pci:0xfffe/0xfffe shared\n", "a PCI device does DMA and is never shared between VMs"),
+    ("pass loc 0x30000000,0x1000,rw=0x100000\n", "is memory of the host ('System RAM')"),
+    ("pass loc 0x30000000,0x1000,rwd=0xfed40000\n", "does DMA, and no IOMMU that qvm knows confines what is not on PCI"),
+    ("pass loc 0x30000000,0x1000,rw=0xfed40000 shared\n", "may not be shared: the file does not say that it does no DMA"),
+    ("pass loc 0x1000,0x1000,rwn=0xfed40000\n", "overlaps ram"),
+    ("pass loc 0x30000000,8,rwn=0xfed40000 loc 0x30000004,4,rwn=0xfed41000\n", "overlaps pass mem"),
+    ("pass loc io:20,2\n", "is in use by the host: 'pic1' has it"),
+    ("pass\n", "'pass' without a place"),
+    (guests.PLATFORM + "pass loc io:c00 intr myioapic:8\n", "interrupt myioapic:8 of pass intr myioapic:8 is already that of vdev mc146818"),
+    (guests.PLATFORM + "pass loc io:c00 intr myioapic:5=77777\n", "no UIO device of the host has interrupt 77777"),
+    (guests.PLATFORM + "pass loc io:c00 intr myioapic:24\n", "vdev ioapic 'myioapic' has no line 24"),
+])
+def test_what_cannot_be_passed_is_refused(tmp_path, text, said):
+    """Before anything is opened: what a file alone, and the host's own lists, tell."""
+    result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
+    assert result.returncode == 65
+    assert said in result.stderr, result.stderr
 
 
 MMIO = guests.PLATFORM + "vdev virtio-entropy loc 0x1c0d0000 intr myioapic:16 name a\n"
