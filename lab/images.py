@@ -294,18 +294,45 @@ def payload(sources, path):
             disk.truncate(PAYLOAD_SIZE)
 
 
-def guest_headers():
+def guest_headers(m=X86_64, which=None):
     """What drivers for guest_kernel() are built with: `make -C THIS M=FOLDER modules`. Fetched when first asked for."""
-    version = os.path.basename(_modules_folder())
+    version = os.path.basename(_modules_folder(m, which))
 
     def finish(path):
         # Debian's file names the other package by its place in an installed system.
         makefile = f"{path}/usr/src/linux-headers-{version}/Makefile"
         text = cache.file_bytes(makefile)
         _write(makefile, text.replace(b"/usr/src/", b"$(dir $(lastword $(MAKEFILE_LIST)))../"))
+        # The programs that build run here.
+        for tools in glob.glob(f"{path}/usr/lib/linux-kbuild-*") if m is not X86_64 else []:
+            name = os.path.basename(tools)
+            cache.remove(tools)
+            os.symlink(f"{packages.tree(name, [name], 'linux-kbuild-')}/usr/lib/{name}", tools)
 
-    tree = packages.tree("guest-headers", [f"linux-headers-{version}"], "linux-(headers|kbuild)-", finish)
+    kind = "guest-headers" if not which or which == m.guest_kernel else "board-headers"
+    tree = packages.tree(m.named(kind), [f"linux-headers-{version}"], "linux-(headers|kbuild)-", finish, m.debian)
     return f"{tree}/usr/src/linux-headers-{version}"
+
+
+def uio_module(m=X86_64):
+    """A kernel module for the host of boards: see onboard/uio."""
+    files = {name: _own(f"onboard/uio/{name}") for name in ("bulkhead_uio.c", "Kbuild")}
+    headers = guest_headers(m, m.board_kernel)
+    cross = ["ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-", "DEB_HOST_GNU_TYPE=aarch64-linux-gnu", "DEB_BUILD_ARCH=amd64",
+             "DEB_HOST_ARCH=arm64"] if m is not X86_64 else []
+    words = [*cross, "CONFIG_DEBUG_INFO_BTF_MODULES="]  # which would need pahole
+
+    def build(path):
+        folder = path + ".build"
+        cache.remove(folder)
+        os.makedirs(folder)
+        for name, data in files.items():
+            _write(f"{folder}/{name}", data)
+        subprocess.run(["make", "-s", "-C", headers, f"M={folder}", *words, "modules"], check=True, stdout=subprocess.DEVNULL)
+        os.rename(f"{folder}/bulkhead_uio.ko", path)
+        cache.remove(folder)
+
+    return cache.artifact(m.named("bulkhead_uio"), cache.key(*files.values(), headers, words), build, ".ko")
 
 
 def everything(m=X86_64):
