@@ -45,6 +45,13 @@ static void plan_note_other(struct plan *plan, const struct conf_pos *pos, const
 		conf_note(plan->conf, pos, "%s is here", owner);
 }
 
+static bool guards(const struct plan_region *guard, const struct plan_region *pass)
+{
+	return guard->kind == PLAN_GUARD && pass->kind == PLAN_PASS &&
+	       guard->space == pass->space &&
+	       range_inside(guard->start, guard->len, pass->start, pass->len);
+}
+
 int plan_region_add(struct plan *plan, const struct plan_region *region)
 {
 	unsigned at = 0;
@@ -55,14 +62,15 @@ int plan_region_add(struct plan *plan, const struct plan_region *region)
 			   plan_space_name(region->space));
 		return -EINVAL;
 	}
-	for (; at < plan->num_regions; at++) {
-		const struct plan_region *r = &plan->regions[at];
+	for (unsigned i = 0; i < plan->num_regions; i++) {
+		const struct plan_region *r = &plan->regions[i];
 
-		if (r->space > region->space)
-			break;
-		if (r->space < region->space)
-			continue;
-		if (range_overlaps(r->start, r->len, region->start, region->len)) {
+		if (r->space < region->space ||
+		    (r->space == region->space && r->start <= region->start))
+			at = i + 1;
+		if (r->space == region->space &&
+		    range_overlaps(r->start, r->len, region->start, region->len) &&
+		    !guards(r, region) && !guards(region, r)) {
 			uint64_t first = MAX(r->start, region->start);
 			uint64_t last =
 				MIN(r->start + (r->len - 1), region->start + (region->len - 1));
@@ -74,8 +82,6 @@ int plan_region_add(struct plan *plan, const struct plan_region *region)
 			plan_note_other(plan, &r->pos, r->owner);
 			return -EEXIST;
 		}
-		if (r->start > region->start)
-			break;
 	}
 	struct plan_region *more = realloc(plan->regions, (plan->num_regions + 1) * sizeof(*more));
 	char *owner = strdup(region->owner);
@@ -124,6 +130,21 @@ int plan_intr_add(struct plan *plan, const struct plan_intr *intr)
 	return 0;
 }
 
+void plan_guards_check(struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->num_regions; i++) {
+		const struct plan_region *r = &plan->regions[i];
+		unsigned k = 0;
+
+		while (k < plan->num_regions && !guards(r, &plan->regions[k]))
+			k++;
+		if (r->kind == PLAN_GUARD && k == plan->num_regions) {
+			conf_error(plan->conf, &r->pos, "%s stands before nothing", r->owner);
+			conf_expected(plan->conf, "a `pass loc` that has its place");
+		}
+	}
+}
+
 int plan_memory_add(struct plan *plan)
 {
 	uint64_t next = 0; /* after the highest RAM or ROM so far */
@@ -158,8 +179,8 @@ int plan_memory_add(struct plan *plan)
 }
 
 static const char *const kind_names[] = {
-	[PLAN_RAM] = "ram",   [PLAN_ROM] = "rom",	 [PLAN_VDEV] = "vdev",
-	[PLAN_PASS] = "pass", [PLAN_PLATFORM] = "fixed",
+	[PLAN_RAM] = "ram",   [PLAN_ROM] = "rom",     [PLAN_VDEV] = "vdev",
+	[PLAN_PASS] = "pass", [PLAN_GUARD] = "guard", [PLAN_PLATFORM] = "fixed",
 };
 
 const char *plan_kind_name(enum plan_kind kind)

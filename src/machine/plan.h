@@ -26,6 +26,7 @@ enum plan_kind {
 	PLAN_ROM,
 	PLAN_VDEV,
 	PLAN_PASS,
+	PLAN_GUARD,   /* a vdev whose place may be inside of a PLAN_PASS */
 	PLAN_PLATFORM /* fixed by the address plan */
 };
 
@@ -66,12 +67,15 @@ int plan_region_add(struct plan *plan, const struct plan_region *region) MUST_CH
 /* -EEXIST: the line has an owner; the error has been recorded. -ENOMEM. */
 int plan_intr_add(struct plan *plan, const struct plan_intr *intr) MUST_CHECK;
 
+/* When all regions are there: a PLAN_GUARD without a PLAN_PASS is recorded. */
+void plan_guards_check(struct plan *plan);
+
 /* The fixed places of this architecture, then the `ram` and `rom` of the configuration. Mistakes
  * are recorded. */
 int plan_fixed_add(struct plan *plan) MUST_CHECK;
 int plan_memory_add(struct plan *plan) MUST_CHECK;
 
-/* "ram", "rom", "vdev", "pass" or "fixed". */
+/* "ram", "rom", "vdev", "pass", "guard" or "fixed". */
 const char *plan_kind_name(enum plan_kind kind);
 
 /* What `dryrun` shows of it. */

@@ -105,6 +105,8 @@ int pass_window_plan(struct pass_set *set, const struct conf_pass *pass,
 		     const struct conf_pass_loc *loc) MUST_CHECK;
 int pass_window_open(struct pass_window *w) MUST_CHECK;
 int pass_window_attach(struct pass_window *w, struct bus *bus, const char **ret_why) MUST_CHECK;
+int pass_window_access(struct pass_window *w, uint64_t offset, bool write, unsigned len,
+		       uint64_t *value);
 void pass_window_free(struct pass_window *w);
 
 /* intr.c */

@@ -247,6 +247,19 @@ int pass_attach(struct pass_set *set, struct engine *engine, const struct memory
 	return rc;
 }
 
+int pass_access(struct pass_set *set, enum engine_space space, uint64_t addr, bool write,
+		unsigned len, uint64_t *value)
+{
+	for (struct pass_window *w = set->windows; w; w = w->next) {
+		const struct conf_loc *guest = &w->loc->guest;
+
+		if ((guest->space == CONF_SPACE_IO) == (space == ENGINE_IO) &&
+		    range_inside(addr, len, guest->addr, guest->len))
+			return pass_window_access(w, addr - guest->addr, write, len, value);
+	}
+	return -EINVAL;
+}
+
 void pass_quiesce(struct pass_set *set)
 {
 	if (!set)

@@ -47,6 +47,12 @@ int pass_claim(struct pass_set *set) MUST_CHECK;
 int pass_attach(struct pass_set *set, struct engine *engine, const struct memory *mem,
 		struct bus *bus, struct irq *irq, const char **ret_why) MUST_CHECK;
 
+/* An access that a vdev before it does: *value is what was read, or what is written. -EPERM: the
+ * file does not allow it; -EINVAL: not such a width there, or nothing is passed there. Any thread.
+ */
+int pass_access(struct pass_set *set, enum engine_space space, uint64_t addr, bool write,
+		unsigned len, uint64_t *value);
+
 /* No device writes to memory any more, or interrupts. NULL, or not claimed: nothing. */
 void pass_quiesce(struct pass_set *set);
 void pass_free(struct pass_set *set);

@@ -185,76 +185,96 @@ static void memory_store(uint8_t *at, unsigned len, uint64_t value)
 	}
 }
 
-/* An access that cannot be one of that width there is refused: cut into pieces it would be another
- * one. */
-static bool access_fits(const struct pass_window *w, const struct bus_access *acc)
+/* A width that cannot be one access there is refused: cut into pieces it would be another one. */
+static bool access_fits(const struct pass_window *w, uint64_t offset, unsigned len)
 {
-	const uint64_t at = w->loc->host.addr + acc->offset;
-
-	if (!is_pow2(acc->len) || acc->len > (is_io(w) ? 4u : 8u))
+	if (!range_inside(offset, len, 0, w->loc->host.len) || !is_pow2(len) ||
+	    len > (is_io(w) ? 4u : 8u))
 		return false;
-	return is_io(w) || at % acc->len == 0;
+	return is_io(w) || (w->loc->host.addr + offset) % len == 0;
+}
+
+int pass_window_access(struct pass_window *w, uint64_t offset, bool write, unsigned len,
+		       uint64_t *value)
+{
+	const uint16_t port = (uint16_t)(w->loc->host.addr + offset);
+
+	if (!(w->loc->attrs & (write ? CONF_PASS_WRITE : CONF_PASS_READ)))
+		return -EPERM;
+	if (!access_fits(w, offset, len))
+		return -EINVAL;
+	if (is_io(w) && write)
+		port_write(port, len, (uint32_t)*value);
+	else if (is_io(w))
+		*value = port_read(port, len);
+	else if (write)
+		memory_store(w->at + offset, len, *value);
+	else
+		*value = memory_load(w->at + offset, len);
+	return 0;
 }
 
 static enum bus_result window_access(void *opaque, unsigned cookie, struct bus_access *acc)
 {
 	struct pass_window *w = opaque;
-	const unsigned right = acc->write ? CONF_PASS_WRITE : CONF_PASS_READ;
-	uint64_t value = UINT64_MAX;
+	uint64_t value = 0;
 
 	(void)cookie;
-	if (!(w->loc->attrs & right) || !access_fits(w, acc)) {
+	if (acc->write)
+		memcpy(&value, acc->data, MIN(acc->len, sizeof(value)));
+	if (pass_window_access(w, acc->addr - w->loc->guest.addr, acc->write, acc->len, &value)) {
 		if (!acc->write)
 			memset(acc->data, 0xff, acc->len);
 		return w->loc->attrs & CONF_PASS_REPORT ? BUS_FAULT : BUS_OK;
 	}
-	if (acc->write) {
-		value = 0;
-		memcpy(&value, acc->data, acc->len);
-		if (is_io(w))
-			port_write((uint16_t)acc->addr, acc->len, (uint32_t)value);
-		else
-			memory_store(w->at + acc->offset, acc->len, value);
-		return BUS_OK;
-	}
-	value = is_io(w) ? port_read((uint16_t)acc->addr, acc->len)
-			 : memory_load(w->at + acc->offset, acc->len);
-	memcpy(acc->data, &value, acc->len);
+	if (!acc->write)
+		memcpy(acc->data, &value, acc->len);
 	return BUS_OK;
 }
 
-/* Whole pages that the guest may read, and write if the engine can keep it from that. */
-static uint64_t direct_len(const struct pass_window *w)
+/* From `start` up to `end`, guest-physical, nothing stands before the window: the bus has it, and
+ * whole pages that the guest may read the engine too. */
+static int piece_attach(struct pass_window *w, struct bus *bus, uint64_t start, uint64_t end)
 {
 	const struct conf_pass_loc *loc = w->loc;
-	const uint64_t page = page_size();
+	const uint64_t page = page_size(), first = align_up(start, page),
+		       last = align_down(end, page);
+	struct engine *e = w->set->engine;
+	const struct bus_region r = { .space = is_io(w) ? ENGINE_IO : ENGINE_MEM,
+				      .start = start,
+				      .len = end - start,
+				      .handler = window_access,
+				      .opaque = w,
+				      .owner = w->label };
+	int rc = start < end ? bus_region_replace(bus, NULL, &r, NULL) : 0;
 
-	if (is_io(w) || !(loc->attrs & CONF_PASS_READ) || loc->guest.addr % page ||
-	    loc->host.addr % page)
-		return 0;
-	return align_down(loc->host.len, page);
+	if (rc || is_io(w) || !(loc->attrs & CONF_PASS_READ) || first >= last ||
+	    (loc->guest.addr - loc->host.addr) % page)
+		return rc;
+	return e->ops->memory_set(e, MEMORY_FIRST_PASS_SLOT + w->set->num_slots++, first,
+				  last - first, w->at + (first - loc->guest.addr),
+				  !(loc->attrs & CONF_PASS_WRITE));
 }
 
 int pass_window_attach(struct pass_window *w, struct bus *bus, const char **ret_why)
 {
-	const struct conf_pass_loc *loc = w->loc;
-	struct engine *e = w->set->engine;
-	const uint64_t direct = direct_len(w);
-	const struct bus_region r = { .space = is_io(w) ? ENGINE_IO : ENGINE_MEM,
-				      .start = loc->guest.addr,
-				      .len = loc->guest.len,
-				      .handler = window_access,
-				      .opaque = w,
-				      .owner = w->label };
+	const struct plan *plan = w->set->plan;
+	const struct conf_loc *guest = &w->loc->guest;
+	uint64_t next = guest->addr;
+	int rc = 0;
 
 	*ret_why = w->label;
-	int rc = bus_region_replace(bus, NULL, &r, NULL);
+	/* The plan's regions are sorted. */
+	for (unsigned i = 0; i < plan->num_regions && !rc; i++) {
+		const struct plan_region *r = &plan->regions[i];
 
-	if (!rc && direct)
-		rc = e->ops->memory_set(e, MEMORY_FIRST_PASS_SLOT + w->set->num_slots++,
-					loc->guest.addr, direct, w->at,
-					!(loc->attrs & CONF_PASS_WRITE));
-	return rc;
+		if (r->kind != PLAN_GUARD || r->space != (is_io(w) ? PLAN_IO : PLAN_MEM) ||
+		    !range_inside(r->start, r->len, guest->addr, guest->len))
+			continue;
+		rc = piece_attach(w, bus, next, r->start);
+		next = r->start + r->len;
+	}
+	return rc ? rc : piece_attach(w, bus, next, guest->addr + guest->len);
 }
 
 void pass_window_free(struct pass_window *w)

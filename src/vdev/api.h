@@ -25,6 +25,7 @@
 #include <qvm/x/load.h>
 #include <qvm/x/loop.h>
 #include <qvm/x/model.h>
+#include <qvm/x/pass.h>
 #include <qvm/x/pci.h>
 #include <qvm/x/pic.h>
 #include <qvm/x/queue.h>

@@ -232,7 +232,8 @@ static int region_plan(const struct vdev_instance *vi, const struct qvm_state_bl
 		return 0;
 	const struct plan_region r = {
 		.space = space == ENGINE_IO ? PLAN_IO : PLAN_MEM,
-		.kind = PLAN_VDEV,
+		.kind = vi->type->info && vi->type->info->flags & QVMX_VDEV_GUARD ? PLAN_GUARD
+										  : PLAN_VDEV,
 		.start = where->location,
 		.len = where->length,
 		.owner = vi->label,

@@ -174,6 +174,11 @@ struct vdev_host {
 	/* Told of each change of a controller's input, for tools; NULL: nobody. */
 	void (*line_watch)(void *ctx, const vdev_t *pic, unsigned pin, bool level);
 	void *line_watch_ctx;
+	/* Accesses to what is passed, for vdevs before it: 0 or a negative errno. Any thread; NULL:
+	 * nothing is. */
+	int (*pass_access)(void *ctx, enum engine_space space, uint64_t addr, bool write,
+			   unsigned len, uint64_t *value);
+	void *pass_ctx;
 	_Atomic bool running;
 	_Atomic int cause;			 /* of guest_terminate; -1: none */
 	void (*terminate)(void *ctx, int cause); /* any thread; may be called several times */

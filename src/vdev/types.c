@@ -61,7 +61,7 @@ uint64_t qvmx_features(void)
 {
 	return QVMX_FEATURE_CONF | QVMX_FEATURE_QUEUE | QVMX_FEATURE_LOOP | QVMX_FEATURE_REGION |
 	       QVMX_FEATURE_ACPI | QVMX_FEATURE_CPU | QVMX_FEATURE_LOAD | QVMX_FEATURE_MODEL |
-	       QVMX_FEATURE_PCI | QVMX_FEATURE_PIC | QVMX_FEATURE_FDT;
+	       QVMX_FEATURE_PCI | QVMX_FEATURE_PIC | QVMX_FEATURE_FDT | QVMX_FEATURE_PASS;
 }
 
 static int dir_add(struct vdev_types *types, const char *dir, size_t len)

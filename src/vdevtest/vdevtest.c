@@ -3,6 +3,7 @@
 #include "vdevtest/internal.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct vdevtest_cpu {
 };
 
 struct vdevtest {
+	uint8_t passed[VDEVTEST_PASSED];
 	struct vdev_types *types;
 	struct conf *conf;
 	struct plan *plan;
@@ -160,6 +162,26 @@ static int read_configuration(struct vdevtest *t, const struct vdevtest_setup *s
 	return conf_read_words(t->conf, 1, setup->words, setup->num_words);
 }
 
+void *vdevtest_passed(struct vdevtest *t)
+{
+	return t->passed;
+}
+
+static int passed_access(void *ctx, enum engine_space space, uint64_t addr, bool write,
+			 unsigned len, uint64_t *value)
+{
+	struct vdevtest *t = ctx;
+	uint8_t *at = t->passed + addr % VDEVTEST_PASSED;
+
+	(void)space;
+	if (addr % VDEVTEST_PASSED + len > VDEVTEST_PASSED)
+		return -EINVAL;
+	if (!write)
+		*value = 0;
+	memcpy(write ? (void *)at : (void *)value, write ? (void *)value : (void *)at, len);
+	return 0;
+}
+
 /* The host is there; no code of a vdev but its constructor has run. */
 static int make_stepped(struct vdevtest *t, const struct vdevtest_setup *setup)
 {
@@ -206,8 +228,11 @@ static int plan_all(struct vdevtest *t, const struct vdevtest_setup *setup)
 		rc = platform_host_bridge_add(t->pci);
 	if (!rc)
 		rc = vdev_host_create(t->conf, t->plan, t->mem, t->pci, &t->host);
-	if (!rc)
+	if (!rc) {
+		t->host->pass_access = passed_access;
+		t->host->pass_ctx = t;
 		rc = make_stepped(t, setup);
+	}
 	if (!rc)
 		rc = vdev_host_configure(t->host);
 	if (!rc)

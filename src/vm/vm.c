@@ -156,6 +156,14 @@ static struct irq_line *vm_pass_line(void *ctx, unsigned line, int *ret_gsi)
 	return vdev_host_intr_line(vm->vdevs, line, ret_gsi);
 }
 
+static int vm_pass_access(void *ctx, enum engine_space space, uint64_t addr, bool write,
+			  unsigned len, uint64_t *value)
+{
+	const struct vm *vm = ctx;
+
+	return pass_access(vm->passes, space, addr, write, len, value);
+}
+
 int vm_plan(struct conf *conf, struct vm **ret_vm)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -190,10 +198,14 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 		vm->vdevs->terminate = vm_terminate;
 		vm->vdevs->core_file = vm_core_file;
 		vm->vdevs->terminate_ctx = vm;
+		vm->vdevs->pass_access = vm_pass_access;
+		vm->vdevs->pass_ctx = vm;
 		rc = vdev_host_configure(vm->vdevs);
 	}
 	if (!rc)
 		rc = pass_plan_rest(vm->passes, &vm->pass_lines);
+	if (!rc)
+		plan_guards_check(vm->plan);
 	if (rc)
 		return rc;
 	vm_button_plan(vm);

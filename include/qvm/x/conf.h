@@ -57,6 +57,8 @@ struct qvmx_option {
  * (qvmx_intr_own). */
 #define QVMX_VDEV_LINE_TAKES  0x4u
 #define QVMX_VDEV_LINE_YIELDS 0x8u
+/* Its place is inside one that a `pass loc` gives the guest (x/pass.h). */
+#define QVMX_VDEV_GUARD 0x10u
 
 struct qvmx_vdev_info {
 	unsigned size;	/* sizeof(struct qvmx_vdev_info): fields are only appended */

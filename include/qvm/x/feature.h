@@ -32,6 +32,7 @@ extern "C" {
 #define QVMX_FEATURE_PCI    0x100u
 #define QVMX_FEATURE_PIC    0x200u
 #define QVMX_FEATURE_FDT    0x400u
+#define QVMX_FEATURE_PASS   0x800u
 
 /* QVMX_FEATURE_*. Any thread, any stage. */
 uint64_t qvmx_features(void);

@@ -70,6 +70,11 @@ void vdevtest_cpu_write(struct vdevtest_cpu *cpu, enum vdevtest_space space, uin
 /* Guest RAM as host memory; len bytes from gpa on. */
 void *vdevtest_ram(struct vdevtest *t, uint64_t gpa, size_t len);
 
+/* What stands for the passed device of a vdev with QVMX_VDEV_GUARD: VDEVTEST_PASSED bytes, of which
+ * an address means the one at its remainder. */
+enum { VDEVTEST_PASSED = 4096 };
+void *vdevtest_passed(struct vdevtest *t);
+
 /* An input of the interrupt machine: level now, and the number of rising edges since the start. */
 bool vdevtest_line(struct vdevtest *t, unsigned pin, unsigned *ret_edges);
 

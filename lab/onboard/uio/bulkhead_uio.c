@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * A UIO device of a board's host: addresses and an interrupt of a device tree's node (compatible
  * "bulkhead,uio"), or ports and an interrupt of a PC that the parameters name. Debian's kernels
@@ -114,8 +114,8 @@ static int __init start(void)
 		return rc;
 	const struct resource resources[] = { DEFINE_RES_IRQ(irq), DEFINE_RES_IO(port, ports) };
 
-	of_parameters = platform_device_register_simple("bulkhead_uio", irq, resources,
-							port ? 2 : 1);
+	of_parameters =
+		platform_device_register_simple("bulkhead_uio", irq, resources, port ? 2 : 1);
 	if (IS_ERR(of_parameters)) {
 		platform_driver_unregister(&driver);
 		return PTR_ERR(of_parameters);
