@@ -33,6 +33,7 @@ struct rule {
 struct guard {
 	struct rule rules[MAX_RULES + 1]; /* v_mtx; the last one: all that no other names */
 	unsigned num_rules;
+	bool started; /* the guest ran */
 };
 
 enum { OPT_LENGTH, OPT_RULE, OPT_DEFAULT, NUM_OPTIONS };
@@ -127,7 +128,7 @@ static vdev_ref_status_t guard_vread(vdev_t *vdp, unsigned cookie,
 				     const struct qvm_state_block *oopnd, struct guest_cpu *gcp)
 {
 	struct guard *g = vdp->v_device;
-	const uint64_t offset = vopnd->location - vdp->v_block.location;
+	const uint64_t offset = vopnd->location;
 	const unsigned len = (unsigned)oopnd->length;
 	uint64_t value = 0;
 
@@ -149,7 +150,7 @@ static vdev_ref_status_t guard_vwrite(vdev_t *vdp, unsigned cookie,
 				      const struct qvm_state_block *oopnd, struct guest_cpu *gcp)
 {
 	struct guard *g = vdp->v_device;
-	const uint64_t offset = vopnd->location - vdp->v_block.location;
+	const uint64_t offset = vopnd->location;
 	const unsigned len = (unsigned)oopnd->length;
 	uint64_t value = 0;
 	bool seen = false;
@@ -296,8 +297,9 @@ static void end(vdev_t *vdp)
 		refused += g->rules[i].refused;
 		free(g->rules[i].shadow);
 	}
-	vdev_logf(QL_QVM_INFO, vdp, "%llu accesses were not as the guest meant them",
-		  (unsigned long long)refused);
+	if (g->started)
+		vdev_logf(QL_QVM_INFO, vdp, "%llu accesses were not as the guest meant them",
+			  (unsigned long long)refused);
 }
 
 static int guard_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
@@ -321,6 +323,9 @@ static int guard_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
 		return EOK;
 	case VDEV_CTRL_OPTIONS_END:
 		return options_end(vdp);
+	case VDEV_CTRL_GUEST_STARTING:
+		g->started = true;
+		return EOK;
 	case VDEV_CTRL_STATUS:
 		status(vdp);
 		return EOK;
