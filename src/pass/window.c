@@ -76,6 +76,14 @@ int pass_window_plan(struct pass_set *set, const struct conf_pass *pass,
 	snprintf(w->label, sizeof(w->label), "pass %s 0x%" PRIx64 "-0x%" PRIx64,
 		 is_io(w) ? "io" : "mem", loc->host.addr, loc->host.addr + loc->host.len - 1);
 	window_check(w);
+	for (const struct pass_window *other = w->next; other; other = other->next) {
+		if (is_io(other) != is_io(w) ||
+		    !range_overlaps(other->loc->host.addr, other->loc->host.len, loc->host.addr,
+				    loc->host.len))
+			continue;
+		conf_error(set->conf, &loc->host.pos, "%s is passed twice", w->label);
+		conf_note(set->conf, &other->loc->host.pos, "%s is here", other->label);
+	}
 	const struct plan_region r = { .space = is_io(w) ? PLAN_IO : PLAN_MEM,
 				       .kind = PLAN_PASS,
 				       .start = loc->guest.addr,
