@@ -74,6 +74,30 @@ bool uio_find_memory(uint64_t addr, uint64_t len, struct uio_map *ret)
 	return each_uio(memory_each, &s);
 }
 
+static bool ports_each(void *ctx, unsigned uio)
+{
+	const struct memory_search *s = ctx;
+	char path[PATH_MAX];
+	uint64_t start, size;
+
+	for (unsigned i = 0; i < UIO_MAX_MAPS; i++) {
+		snprintf(path, sizeof(path), CLASS "/uio%u/portio/port%u/start", uio, i);
+		if (host_number(path, &start))
+			continue;
+		snprintf(path, sizeof(path), CLASS "/uio%u/portio/port%u/size", uio, i);
+		if (!host_number(path, &size) && range_inside(s->addr, s->len, start, size))
+			return true;
+	}
+	return false;
+}
+
+bool uio_has_ports(uint64_t port, uint64_t len)
+{
+	struct memory_search s = { port, len, NULL };
+
+	return each_uio(ports_each, &s);
+}
+
 /* A line of text, without its end. */
 static bool line_read(const char *path, char *text, size_t len)
 {
@@ -185,7 +209,7 @@ static bool is_driver(const char *name)
 	unsigned a, b, c, d;
 
 	return name[0] && strncmp(name, "PCI ", 4) != 0 && strncmp(name, "pnp ", 4) != 0 &&
-	       strncmp(name, "uio", 3) != 0 && sscanf(name, "%x:%x:%x.%x", &a, &b, &c, &d) != 4;
+	       sscanf(name, "%x:%x:%x.%x", &a, &b, &c, &d) != 4;
 }
 
 enum host_use host_use_memory(uint64_t addr, uint64_t len, char ret_name[UIO_NAME_LEN])

@@ -21,6 +21,8 @@ struct uio_map {
 
 /* The UIO device that has all of [addr, addr + len). False: there is none. */
 bool uio_find_memory(uint64_t addr, uint64_t len, struct uio_map *ret);
+/* A UIO device has all of these ports. */
+bool uio_has_ports(uint64_t port, uint64_t len);
 /* The UIO device that has the host's interrupt: its number at the interrupt controller. */
 bool uio_find_interrupt(uint32_t number, unsigned *ret_uio);
 

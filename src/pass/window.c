@@ -51,7 +51,8 @@ static void window_check(struct pass_window *w)
 		conf_expected(conf, "the attribute n, if that is so");
 	}
 	if (is_io(w)) {
-		if (host_use_ports(loc->host.addr, loc->host.len, name) == HOST_USE_NAMED) {
+		if (!uio_has_ports(loc->host.addr, loc->host.len) &&
+		    host_use_ports(loc->host.addr, loc->host.len, name) == HOST_USE_NAMED) {
 			conf_error(conf, &loc->host.pos, "%s is in use by the host: '%s' has it",
 				   w->label, name);
 			conf_expected(conf, "the host's driver ended first");

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports and an interrupt of a PC that a guest has: the board's second serial port, which the host gives away by UIO (lab/onboard/uio)."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+import guests
+from guests import TOP, marked
+from lab import board as boards, cpio, hangs, images, passing
+from lab.machines import X86_64
+
+TEXT = "".join(f"line {n} by the guest's own driver\n" for n in range(20))
+PORTS = "acpi load /payload/serial.aml\npass loc io:2f8,8,rwn intr myioapic:3,u=3\n"
+
+
+@pytest.fixture(scope="module")
+def serial_board():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="payload-", dir=TOP / "build"))
+    try:
+        (folder / "build/vdevs").mkdir(parents=True)
+        os.link(TOP / "build/qvm", folder / "build/qvm")
+        for vdev in (TOP / "build/vdevs").glob("vdev-*.so"):
+            os.link(vdev, folder / "build/vdevs" / vdev.name)
+        for name, path in {"vmlinuz": images.guest_kernel(), "initrd": images.guest_initrd(), "uio.ko": images.uio_module()}.items():
+            shutil.copyfile(path, folder / name)
+        subprocess.run(["iasl", "-vs", "-p", folder / "serial", TOP / "tests/system/serial.asl"], check=True, stdout=subprocess.DEVNULL)
+        with boards.Board(payload=[folder], machine=passing.machine(X86_64, "none")) as running:
+            hangs.shared.append(running)
+            yield running
+            hangs.shared.remove(running)
+    finally:
+        shutil.rmtree(folder)
+
+
+def linux(host, platform, script):
+    host.run("pkill -9 -x qvm; rm -rf /tmp/t; mkdir -p /tmp/t", check=False)
+    configuration = ('ram 256m\nload /payload/vmlinuz\ninitrd load /tmp/t/initrd\ncmdline "console=hvc0 quiet panic=-1"\n' + platform + PORTS +
+                     guests.CONSOLE)
+    return host.qvm(configuration, cpio.archive({"test": "#!/bin/busybox sh\nbusybox --install -s /bin\n" + script, "text": TEXT}), build="build", check=False)
+
+
+def test_a_serial_port(serial_board):
+    """Refused while the host's driver has it; then the guest's driver sends by it with interrupts, in both interrupt machines."""
+    host = guests.Host(serial_board)
+    done = linux(host, guests.PLATFORM, "true")
+    assert done.status == 65 and "pass io 0x2f8-0x2ff is in use by the host: 'serial' has it" in done.error, done.error
+    host.run("modprobe uio; for d in /sys/bus/pnp/drivers/serial/0*; do grep -q 0x2f8 $d/resources && echo $(basename $d) > /sys/bus/pnp/drivers/serial/unbind; "
+             "done; insmod /payload/uio.ko irq=3 port=0x2f8")
+    for number, (name, platform) in enumerate(guests.MACHINES.items(), 1):
+        done = linux(host, platform, "stty -F /dev/ttyS1 raw; cat /text > /dev/ttyS1; echo interrupts=$(grep 3-edge /proc/interrupts)")
+        assert done.status == 0, (name, done.error)
+        assert int(re.match(r"\d+: +(\d+) +IO-APIC +3-edge", marked(done.text.replace("\r\n", "\n"), "interrupts")).group(1)) > 0, name
+        assert pathlib.Path(serial_board.folder, passing.ISA_SERIAL).read_text(encoding="ascii") == TEXT * number, name
