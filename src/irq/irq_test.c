@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdatomic.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "engine/bench/bench.h"
 #include "irq/irq.h"
+#include "irq/relay.h"
+#include "qvm/guest.h"
 
 struct fixture {
 	struct engine *engine;
@@ -169,6 +175,43 @@ static void test_pins_have_routes_below_the_vectors(void **state)
 	assert_int_equal(irq_pin_route(f->irq, 24, 0xfee00000, 0x8030), -EINVAL);
 }
 
+static int store_level(void *opaque, unsigned pin, bool level)
+{
+	(void)pin;
+	atomic_store((_Atomic int *)opaque, level);
+	return 0;
+}
+
+/* The bench has no pins of its own, so that a thread does it. */
+static void test_a_host_interrupt_waits_for_its_end(void **state)
+{
+	struct fixture *f = *state;
+	const int fd = eventfd(0, EFD_NONBLOCK), unmask = eventfd(0, EFD_NONBLOCK);
+	struct pollfd unmasked = { .fd = unmask, .events = POLLIN };
+	struct irq_relay *relay;
+	struct irq_line *line;
+	_Atomic int level = 0;
+	uint64_t count;
+
+	assert_int_equal(irq_line_create(f->irq, store_level, &level, 7, &line), 0);
+	assert_int_equal(irq_relay_create(f->irq, line, 7, fd, unmask, &relay), 0);
+	irq_line_notify(line, GIN_ACK); /* of something else on the line */
+	assert_int_equal(poll(&unmasked, 1, 0), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(write(fd, &(uint64_t){ 1 }, 8), 8);
+		/* An end that comes before the relay has noted its own changes nothing. */
+		while (poll(&unmasked, 1, 1) == 0)
+			if (atomic_load(&level))
+				irq_line_notify(line, GIN_ACK);
+		assert_int_equal(read(unmask, &count, 8), 8);
+		assert_int_equal(count, 1);
+		assert_int_equal(atomic_load(&level), 0);
+	}
+	irq_relay_destroy(relay);
+	close(fd);
+	close(unmask);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +220,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_line_is_wired_or, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_source_takes_the_line_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_the_guest_did_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_host_interrupt_waits_for_its_end, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_pins_have_routes_below_the_vectors, setup,
 						teardown),
 	};

@@ -9,7 +9,8 @@ static struct vdevtest *start(const char *rules)
 {
 	char text[512];
 
-	snprintf(text, sizeof(text), "ram 1m vdev clk-guard loc mem:0x9010000 length 0x20 %s", rules);
+	snprintf(text, sizeof(text), "ram 1m vdev clk-guard loc mem:0x9010000 length 0x20 %s",
+		 rules);
 	struct vdevtest *t = vdevtest_start(text);
 
 	assert_non_null(t);
