@@ -74,11 +74,11 @@ LOOP = bytes.fromhex("00000014")  # b .
 
 
 def test_a_guest_drives_the_hosts_clock(host):
-    """Its driver reads the time, and its alarm comes by the device's interrupt."""
-    said = run(host, WINDOW, f"echo time=$(cat {RTC}/since_epoch); echo $(($(cat {RTC}/since_epoch)+2)) > {RTC}/wakealarm; sleep 4; "
-               "echo interrupts=$(grep rtc-pl031 /proc/interrupts)").text
+    """Its driver reads the time, and its alarms come by the device's interrupt, the second one too."""
+    said = run(host, WINDOW, f"echo time=$(cat {RTC}/since_epoch); for i in 1 2; do echo $(($(cat {RTC}/since_epoch)+2)) > {RTC}/wakealarm; sleep 3; "
+               "done; echo interrupts=$(grep rtc-pl031 /proc/interrupts)").text
     assert abs(int(marked(said, "time")) - time.time()) < 120
-    assert re.match(r"\d+: +1 +GICv3 +34 Level", marked(said, "interrupts"))
+    assert re.match(r"\d+: +2 +GICv3 +34 Level", marked(said, "interrupts"))
 
 
 def test_reads_do_not_exit(host):
