@@ -2,6 +2,7 @@
 /* qvm-pass: what of the host can be a guest's, who has it; take it from its driver and back. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "pass/host.h"
 #include "pass/ledger.h"
+#include "pass/uio.h"
 
 #define PCI "/sys/bus/pci"
 
@@ -20,7 +22,8 @@ static const char usage[] =
 	"       qvm-pass unbind DEVICE...\n"
 	"\n"
 	"Devices of the host that `pass` in a VM's file can name.\n"
-	"  list      PCI devices: place, ids, IOMMU group, driver, owner\n"
+	"  list      PCI devices: place, ids, IOMMU group, driver, whether it does DMA, owner;\n"
+	"            then what UIO devices have of others\n"
 	"  bind      take devices from their host drivers, so that a VM can have them\n"
 	"  unbind    give them back to the host's drivers\n"
 	"  --help    this text\n"
@@ -51,14 +54,23 @@ static int device_write(const char *bdf, const char *name, const char *text)
 	return file_write(path, text);
 }
 
-static bool owner_of(const char *bdf, char *owner, size_t len)
+static bool owner_find(enum ledger_space space, uint64_t start, uint64_t len,
+		       char owner[LEDGER_OWNER_LEN])
 {
-	struct ledger_item wanted = { .space = LEDGER_PCI, .len = 1 }, other;
+	const struct ledger_item wanted = { .space = space, .start = start, .len = len };
+	struct ledger_item other;
 
-	if (!ledger_pci(bdf, &wanted.start) || !ledger_find(&wanted, &other))
+	if (!ledger_find(&wanted, &other))
 		return false;
-	snprintf(owner, len, "%s", other.owner);
+	strcpy(owner, other.owner);
 	return true;
+}
+
+static bool owner_of(const char *bdf, char owner[LEDGER_OWNER_LEN])
+{
+	uint64_t start;
+
+	return ledger_pci(bdf, &start) && owner_find(LEDGER_PCI, start, 1, owner);
 }
 
 static int list_each(void *ctx, const struct host_pci *pci)
@@ -68,18 +80,34 @@ static int list_each(void *ctx, const struct host_pci *pci)
 	(void)ctx;
 	if (pci->group != HOST_NO_GROUP)
 		snprintf(group, sizeof(group), "%d", pci->group);
-	if (!owner_of(pci->bdf, owner, sizeof(owner)) && pci->driver[0] &&
-	    !host_driver_is_vfio(pci->driver))
+	if (!owner_of(pci->bdf, owner) && pci->driver[0] && !host_driver_is_vfio(pci->driver))
 		snprintf(owner, sizeof(owner), "the host");
-	printf("%s  %04x:%04x  %04x   %5s  %-16s  %s\n", pci->bdf, pci->vendor, pci->device,
+	printf("%s  %04x:%04x  %04x   %5s  %-16s  yes  %s\n", pci->bdf, pci->vendor, pci->device,
 	       pci->class_code >> 8, group, pci->driver[0] ? pci->driver : "-", owner);
 	return 0;
 }
 
+/* Whether such a device does DMA nobody knows but the file that passes it. */
+static void list_uio(void *ctx, unsigned uio, const char *name)
+{
+	struct uio_map map;
+
+	(void)ctx;
+	for (unsigned i = 0; uio_map_read(uio, i, &map); i++) {
+		char owner[LEDGER_OWNER_LEN] = "-";
+		const uint64_t start = map.addr + map.offset;
+
+		(void)owner_find(LEDGER_MEM, start, map.size, owner);
+		printf("uio%-9u  %s, mem:0x%" PRIx64 ",0x%" PRIx64 "  ?    %s\n", uio, name, start,
+		       map.size, owner);
+	}
+}
+
 static int list(void)
 {
-	printf("device        ids        class  group  driver            owner\n");
+	printf("device        ids        class  group  driver            DMA  owner\n");
 	(void)host_pci_each(list_each, NULL);
+	uio_each(list_uio, NULL);
 	return 0;
 }
 
@@ -148,7 +176,7 @@ static int move(const char *bdf, bool bind)
 	if (rc)
 		return complain(bdf, rc == -ENODEV ? "there is no such PCI device" : "sysfs",
 				rc == -ENODEV ? 0 : rc);
-	if (owner_of(bdf, owner, sizeof(owner))) {
+	if (owner_of(bdf, owner)) {
 		fprintf(stderr, "qvm-pass: %s: %s has it; that VM must end first\n", bdf, owner);
 		return 1;
 	}

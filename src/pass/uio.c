@@ -14,7 +14,7 @@
 #define CLASS "/sys/class/uio"
 #define IRQS  "/sys/kernel/irq"
 
-static bool map_read(unsigned uio, unsigned number, struct uio_map *ret)
+bool uio_map_read(unsigned uio, unsigned number, struct uio_map *ret)
 {
 	char path[PATH_MAX];
 	const struct {
@@ -60,7 +60,7 @@ static bool memory_each(void *ctx, unsigned uio)
 	struct memory_search *s = ctx;
 
 	for (unsigned i = 0; i < UIO_MAX_MAPS; i++)
-		if (map_read(uio, i, s->found) &&
+		if (uio_map_read(uio, i, s->found) &&
 		    range_inside(s->addr, s->len, s->found->addr + s->found->offset,
 				 s->found->size))
 			return true;
@@ -111,6 +111,28 @@ static bool line_read(const char *path, char *text, size_t len)
 	if (ok)
 		text[strcspn(text, "\n")] = 0;
 	return ok;
+}
+
+struct caller {
+	void (*each)(void *ctx, unsigned uio, const char *name);
+	void *ctx;
+};
+
+static bool call_each(void *ctx, unsigned uio)
+{
+	const struct caller *c = ctx;
+	char path[PATH_MAX], name[UIO_NAME_LEN];
+
+	snprintf(path, sizeof(path), CLASS "/uio%u/name", uio);
+	c->each(c->ctx, uio, line_read(path, name, sizeof(name)) ? name : "-");
+	return false;
+}
+
+void uio_each(void (*each)(void *ctx, unsigned uio, const char *name), void *ctx)
+{
+	struct caller c = { each, ctx };
+
+	(void)each_uio(call_each, &c);
 }
 
 struct name_search {

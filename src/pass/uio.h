@@ -19,6 +19,10 @@ struct uio_map {
 	uint64_t addr, size, offset; /* host-physical; offset: of its start in its first page */
 };
 
+/* Map `number` of a UIO device. False: there is none. */
+bool uio_map_read(unsigned uio, unsigned number, struct uio_map *ret);
+/* Call `each` with the number and name of every UIO device. */
+void uio_each(void (*each)(void *ctx, unsigned uio, const char *name), void *ctx);
 /* The UIO device that has all of [addr, addr + len). False: there is none. */
 bool uio_find_memory(uint64_t addr, uint64_t len, struct uio_map *ret);
 /* A UIO device has all of these ports. */
