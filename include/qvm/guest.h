@@ -38,15 +38,17 @@ typedef uint32_t guest_cpu_access_flags_t;
  *                    gcp's registers: offset in the structs of x/cpu.h
  *     QST_X86_MSR    gcp's model specific register of that number, 8 bytes; in an instruction
  *                    callback for it: the value that is read or written
+ *     QST_ARM_SR     gcp's system register of that number (QVMX_ARM_SR), 8 bytes
  *
  * gcp's state is there on its own thread (in vread, vwrite, an instruction callback, a timer that
- * was made for it), and as long as the guest has not started. rip cannot be written in vread and
- * vwrite: the access is not complete yet.
+ * was made for it), and as long as the guest has not started. The program counter (rip, pc) cannot
+ * be written then: the access is not complete yet.
  *
  * Returns EOK; -1 when the guest must get an exception (see guest_cpu_to_vrs): QST_VIRTUAL without
- * a translation, an MSR that the vCPU does not have; EFAULT: outside guest RAM; ERANGE: data_len is
- * more than the blocks hold; EPERM: another vCPU's state, or rip as above; EINVAL: outside of the
- * registers, or flags; ENOTSUP: a type that is none of these.
+ * a translation, an MSR or system register that the vCPU does not have; EFAULT: outside guest RAM;
+ * ERANGE: data_len is more than the blocks hold; EPERM: another vCPU's state, or the program
+ * counter as above; EINVAL: outside of the registers, or flags; ENOTSUP: a type that is none of
+ * these, or that this architecture does not have.
  */
 int guest_cpu_read(struct guest_cpu *gcp, guest_cpu_access_flags_t flags,
 		   const struct qvm_state_block *blk, unsigned nblks, void *data, size_t data_len);
@@ -152,9 +154,15 @@ typedef vdev_ref_status_t guest_instr_callback_func_t(vdev_t *vdp, struct guest_
  * and rdx as the callback leaves them become the answer, for all subleaves. VRS_CONTINUE of all:
  * the table stays as it is. There is no GIT_FLAG_NO_QUALIFIER.
  *
+ * GIT_ARM_SMC and GIT_ARM_HVC, with immediate 0: calls of a function; the callback finds its
+ * arguments in the registers (QST_CPUREGS) and leaves its results there. VRS_CONTINUE of all, and
+ * VRS_BUS_ERROR: x0 becomes -1, "no such function". With GIT_FLAG_NO_QUALIFIER: all functions of
+ * which KVM knows none of the same owner, and those that another vdev has asked for. The host needs
+ * Linux 6.4 or later.
+ *
  * Returns EOK; EINVAL: too late, or not such a type; ENOTSUP after the reason was reported: what
- * this machine or KVM cannot give (the x2APIC's registers, 0x800 to 0x8ff; another architecture's
- * instructions); ENOMEM.
+ * this machine or KVM cannot give (the x2APIC's registers, 0x800 to 0x8ff; calls of the
+ * architecture and of PSCI; another architecture's instructions); ENOMEM.
  */
 int guest_instr_register(vdev_t *vdp, guest_instr_type_t git, unsigned qualifier,
 			 guest_instr_callback_func_t *func);

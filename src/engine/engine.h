@@ -29,6 +29,7 @@ struct engine_access {
 };
 
 struct engine;
+struct memory;
 
 /* A vCPU. The public API knows the name only. */
 struct guest_cpu {
@@ -58,7 +59,8 @@ enum engine_state {
 
 enum { ENGINE_STATE_MAX = 1024 }; /* bytes of one of them */
 
-/* A system register whose reads, or writes, are to reach the owner. */
+/* What is to reach the owner: reads, or writes, of a system register; on AArch64 calls by SMC or
+ * HVC of the function `index`. */
 struct engine_trap {
 	uint32_t index;
 	bool write;
@@ -88,6 +90,14 @@ struct engine_host {
 	 */
 	enum engine_trap_result (*register_trap)(void *ctx, struct guest_cpu *gcp, bool write,
 						 uint32_t index, uint64_t *value);
+	/*
+	 * AArch64: a call of a function that traps_set names (or with its `unknown`: that the
+	 * engine does not know), by SMC, else by HVC; registers are those of the call, and what
+	 * they are then the guest gets. Other than ENGINE_TRAP_DONE: the call gives -1, which says
+	 * that there is no such function.
+	 */
+	enum engine_trap_result (*call_trap)(void *ctx, struct guest_cpu *gcp, bool smc,
+					     uint32_t function);
 	/* Asked between entries: true ends vcpu_run with ENGINE_END_STOPPED. */
 	bool (*must_stop)(void *ctx, struct guest_cpu *gcp);
 	/*
@@ -248,7 +258,8 @@ struct engine_ops {
 
 struct engine {
 	const struct engine_ops *ops;
-	unsigned first_msi_gsi; /* GSIs from here on are free for messages */
+	const struct memory *mem; /* memory_attach sets it */
+	unsigned first_msi_gsi;	  /* GSIs from here on are free for messages */
 };
 
 /* engine/kvm. Errors: -ENOENT, -EACCES: /dev/kvm; -ENOTSUP: *ret_why says what this KVM lacks. */

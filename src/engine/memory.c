@@ -90,6 +90,7 @@ int memory_attach(const struct memory *mem, struct engine *engine)
 {
 	int rc = 0;
 
+	engine->mem = mem;
 	for (unsigned i = 0; !rc && i < mem->num_regions; i++) {
 		const struct memory_region *r = &mem->regions[i];
 

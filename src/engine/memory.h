@@ -51,7 +51,7 @@ int memory_create(const struct memory_region *regions, unsigned num,
 		  struct memory **ret_mem) MUST_CHECK;
 void memory_destroy(struct memory *mem);
 
-/* Give every region to the engine. */
+/* Give every region to the engine, which keeps mem too. */
 int memory_attach(const struct memory *mem, struct engine *engine) MUST_CHECK;
 
 /*

@@ -82,6 +82,17 @@ enum bus_result instr_register_access(struct vdev_host *host, struct guest_cpu *
 	return result == BUS_NO_ADVANCE ? BUS_OK : result;
 }
 
+enum bus_result instr_call(struct vdev_host *host, struct guest_cpu *gcp, bool smc,
+			   uint32_t function)
+{
+	struct instr_trap trap = {
+		.git = smc ? GIT_ARM_SMC : GIT_ARM_HVC,
+		.qualifier = function,
+	};
+
+	return instr_run(host, gcp, &trap);
+}
+
 bool instr_register_copy(struct guest_cpu *gcp, uint32_t index, uint8_t *data, bool to_register)
 {
 	struct instr_trap *trap = gcp->trap;
@@ -94,20 +105,20 @@ bool instr_register_copy(struct guest_cpu *gcp, uint32_t index, uint8_t *data, b
 	return true;
 }
 
-static int registers_apply(struct vdev_host *host, const char **ret_why)
+static int traps_apply(struct vdev_host *host, const char **ret_why)
 {
 	struct engine_trap traps[ENGINE_MAX_TRAPS];
 	bool unknown = false;
 	unsigned n = 0;
 
 	for (const struct vdev_instr *i = host->instrs; i; i = i->next) {
-		if (i->git != GIT_X86_RDMSR && i->git != GIT_X86_WRMSR)
+		if (!instr_is_trapped(i->git))
 			continue;
 		unknown |= i->any;
 		if (i->any)
 			continue;
 		if (n == ENGINE_MAX_TRAPS) {
-			*ret_why = "vdevs take over more registers than there is room for";
+			*ret_why = "vdevs take over more instructions than there is room for";
 			return -ENOSPC;
 		}
 		traps[n++] = (struct engine_trap){ .index = i->qualifier,
@@ -116,7 +127,7 @@ static int registers_apply(struct vdev_host *host, const char **ret_why)
 	if (!n && !unknown)
 		return 0;
 	if (!host->engine->ops->traps_set) {
-		*ret_why = "this engine traps no registers";
+		*ret_why = "this engine traps no instructions";
 		return -ENOTSUP;
 	}
 	return host->engine->ops->traps_set(host->engine, traps, n, unknown, ret_why);
@@ -125,7 +136,7 @@ static int registers_apply(struct vdev_host *host, const char **ret_why)
 int instr_apply(struct vdev_host *host, struct guest_cpu *const *cpus, unsigned num_cpus,
 		const char **ret_why)
 {
-	int rc = registers_apply(host, ret_why);
+	int rc = traps_apply(host, ret_why);
 
 	host->traps_applied = true;
 	for (unsigned i = 0; i < num_cpus && !rc; i++) {

@@ -25,6 +25,11 @@ struct instr_trap {
 enum bus_result instr_register_access(struct vdev_host *host, struct guest_cpu *gcp, bool write,
 				      uint32_t index, uint64_t *value);
 
+/* AArch64: a vCPU, on its own thread, has called a function by SMC, else by HVC. BUS_NOT_FOUND:
+ * nobody has taken it; else as for an access. */
+enum bus_result instr_call(struct vdev_host *host, struct guest_cpu *gcp, bool smc,
+			   uint32_t function);
+
 /*
  * Behind VDEV_CTRL_GUEST_CONFIGURED: have the engine trap what is registered; make the answers of
  * instructions that it answers by itself. cpus: all vCPUs. *ret_why says what failed.
@@ -43,7 +48,9 @@ bool instr_pc_inside(uint64_t offset, size_t len);
 /* In a callback: the register that it is about, 8 bytes. False: it is about another one. */
 bool instr_register_copy(struct guest_cpu *gcp, uint32_t index, uint8_t *data, bool to_register);
 
-/* Per architecture. Why this cannot be trapped, NULL: it can. */
+/* Per architecture. Does the engine trap it when it is executed? Else it answers by itself. */
+bool instr_is_trapped(guest_instr_type_t git);
+/* Why this cannot be taken over, NULL: it can. */
 const char *instr_refusal(guest_instr_type_t git, unsigned qualifier, bool any);
 /* The answer that the callbacks of one vCPU give, for what the engine answers by itself. */
 int instr_answers(struct vdev_host *host, struct guest_cpu *gcp);

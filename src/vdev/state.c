@@ -80,24 +80,25 @@ static int more_regs_copy(struct guest_cpu *gcp, enum engine_state kind, uint64_
 	return -ops->vcpu_state_set(gcp, kind, state);
 }
 
-static int msr_copy(struct guest_cpu *gcp, uint64_t index, uint8_t *data, size_t len, bool to_msr)
+static int register_copy(struct guest_cpu *gcp, uint64_t index, uint8_t *data, size_t len,
+			 bool to_register)
 {
 	uint64_t value = 0;
 	int err = state_access(gcp);
 
 	if (err || index > UINT32_MAX || len != sizeof(value))
 		return err ? err : EINVAL;
-	if (instr_register_copy(gcp, (uint32_t)index, data, to_msr))
+	if (instr_register_copy(gcp, (uint32_t)index, data, to_register))
 		return EOK;
 	const struct engine_ops *ops = gcp->engine->ops;
 	int rc = -ENOTSUP;
 
-	if (to_msr)
+	if (to_register)
 		memcpy(&value, data, len);
 	if (ops->vcpu_register_get)
-		rc = to_msr ? ops->vcpu_register_set(gcp, (uint32_t)index, value)
-			    : ops->vcpu_register_get(gcp, (uint32_t)index, &value);
-	if (!rc && !to_msr)
+		rc = to_register ? ops->vcpu_register_set(gcp, (uint32_t)index, value)
+				 : ops->vcpu_register_get(gcp, (uint32_t)index, &value);
+	if (!rc && !to_register)
 		memcpy(data, &value, len);
 	return rc == -ENOENT ? -1 : -rc;
 }
@@ -144,12 +145,12 @@ static int state_copy(struct guest_cpu *gcp, const struct qvm_state_block *b, ui
 		return more_regs_copy(gcp, ENGINE_STATE_CONTROL, b->location, data, n, to_block);
 	case QST_X86_DBGREGS:
 		return more_regs_copy(gcp, ENGINE_STATE_DEBUG, b->location, data, n, to_block);
-	case QST_X86_MSR:
-		return msr_copy(gcp, b->location, data, n, to_block);
 	case QST_VIRTUAL:
 		return virtual_copy(gcp, b->location, data, n, to_block);
 	default:
-		return ENOTSUP;
+		return b->qst_type == state_register_type
+			       ? register_copy(gcp, b->location, data, n, to_block)
+			       : ENOTSUP;
 	}
 }
 

@@ -103,12 +103,9 @@ static bool vm_unsupported_register(void *ctx, struct guest_cpu *gcp, bool write
 	return vm->conf->unsupported[CONF_UNSUP_REGISTER] == CONF_ACTION_FAIL;
 }
 
-static enum engine_trap_result vm_register_trap(void *ctx, struct guest_cpu *gcp, bool write,
-						uint32_t index, uint64_t *value)
+static enum engine_trap_result trap_result(struct vm *vm, enum bus_result result)
 {
-	struct vm *vm = ctx;
-
-	switch (instr_register_access(vm->vdevs, gcp, write, index, value)) {
+	switch (result) {
 	case BUS_OK:
 	case BUS_NO_ADVANCE:
 		return ENGINE_TRAP_DONE;
@@ -122,6 +119,22 @@ static enum engine_trap_result vm_register_trap(void *ctx, struct guest_cpu *gcp
 		break;
 	}
 	return ENGINE_TRAP_PASS;
+}
+
+static enum engine_trap_result vm_register_trap(void *ctx, struct guest_cpu *gcp, bool write,
+						uint32_t index, uint64_t *value)
+{
+	struct vm *vm = ctx;
+
+	return trap_result(vm, instr_register_access(vm->vdevs, gcp, write, index, value));
+}
+
+static enum engine_trap_result vm_call_trap(void *ctx, struct guest_cpu *gcp, bool smc,
+					    uint32_t function)
+{
+	struct vm *vm = ctx;
+
+	return trap_result(vm, instr_call(vm->vdevs, gcp, smc, function));
 }
 
 static bool vm_must_stop(void *ctx, struct guest_cpu *gcp)
@@ -235,6 +248,7 @@ static void *vm_cpu_main(void *arg)
 		.unsupported = vm_unsupported_instruction,
 		.unsupported_register = vm_unsupported_register,
 		.register_trap = vm_register_trap,
+		.call_trap = vm_call_trap,
 		.must_stop = vm_must_stop,
 		.must_hold = vm_must_hold,
 		.hold = vm_hold_here,

@@ -20,6 +20,17 @@ struct qvmx_cpu_registers {
 	uint64_t x[31];
 	uint64_t sp, pc, pstate;
 };
+
+/* QST_FPUREGS: floating point and SIMD. */
+struct qvmx_cpu_fpu {
+	uint8_t v[32][16];
+	uint32_t fpsr, fpcr;
+};
+
+/* The location of a system register in QST_ARM_SR, by the five numbers that MRS and MSR have. */
+#define QVMX_ARM_SR(op0, op1, crn, crm, op2)                                    \
+	((uint64_t)(op0) << 14 | (uint64_t)(op1) << 11 | (uint64_t)(crn) << 7 | \
+	 (uint64_t)(crm) << 3 | (uint64_t)(op2))
 #else
 /* QST_CPUREGS: the general registers of an x86-64 vCPU. */
 struct qvmx_cpu_registers {

@@ -6,6 +6,7 @@
 #define ENGINE_VCPU_STATE_H
 
 #include <elf.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Of programs and core files; there are no 32-bit programs. */
@@ -19,5 +20,14 @@ struct engine_boot {
 
 /* Of engine_regs: x0 to x30, sp of the current exception level, pc, pstate. */
 enum { ENGINE_NUM_REGS = 34 };
+
+/* Functions of SMC and HVC that are always KVM's: the architecture's and PSCI's, of both widths. */
+static inline bool engine_call_is_own(uint32_t function)
+{
+	uint32_t narrow = function & ~UINT32_C(0x40000000);
+
+	return (narrow >= 0x80000000 && narrow <= 0x8000ffff) ||
+	       (narrow >= 0x84000000 && narrow <= 0x8400001f);
+}
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vdev/instr.h"
+#include "vdev/state.h"
 
 /* The layouts of x/cpu.h that shared objects were built against; the others are in abi.c. */
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "size of " #type)
@@ -16,9 +17,16 @@ SIZE(struct qvmx_cpu_control, 56);
 SIZE(struct qvmx_cpu_debug, 48);
 SIZE(struct qvmx_cpu_fpu, 416);
 
+const qvm_state_types_t state_register_type = QST_X86_MSR;
+
 enum { X2APIC_FIRST = 0x800, X2APIC_LAST = 0x8ff };
 
 #define REG(name) (offsetof(struct qvmx_cpu_registers, name) / sizeof(uint64_t))
+
+bool instr_is_trapped(guest_instr_type_t git)
+{
+	return git == GIT_X86_RDMSR || git == GIT_X86_WRMSR;
+}
 
 const char *instr_refusal(guest_instr_type_t git, unsigned qualifier, bool any)
 {

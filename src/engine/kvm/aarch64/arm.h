@@ -16,8 +16,8 @@ static inline struct kvm_arm *kvm_arm_of(const struct kvm *kvm)
 	return kvm->arch;
 }
 
-/* KVM_GET_ONE_REG or KVM_SET_ONE_REG. */
-int kvm_arm_reg(const struct kvm_cpu *vcpu, unsigned long request, uint64_t id, uint64_t *value);
+/* KVM_GET_ONE_REG or KVM_SET_ONE_REG; id has the register's size. */
+int kvm_arm_reg(const struct kvm_cpu *vcpu, unsigned long request, uint64_t id, void *value);
 
 /* When all vCPUs are there: from now on the GIC takes interrupts. */
 int kvm_gic_start(struct kvm *kvm);

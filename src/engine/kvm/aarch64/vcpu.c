@@ -17,6 +17,11 @@ struct kvm_arm_counter_offset {
 };
 #endif
 
+/* Of an exit by a call: a bit of the word that older headers have for something of x86. */
+#ifndef KVM_HYPERCALL_EXIT_SMC
+#define KVM_HYPERCALL_EXIT_SMC 1u
+#endif
+
 enum { PSTATE_EL1H_MASKED = 0x3c5, PSTATE_MODE = 0xf, PSTATE_EL1H = 0x5 };
 
 const struct kvm_requirement kvm_arch_required[] = {
@@ -101,7 +106,7 @@ int kvm_arch_vcpu_init(struct kvm_cpu *vcpu, unsigned num_cpus)
 	return rc;
 }
 
-int kvm_arm_reg(const struct kvm_cpu *vcpu, unsigned long request, uint64_t id, uint64_t *value)
+int kvm_arm_reg(const struct kvm_cpu *vcpu, unsigned long request, uint64_t id, void *value)
 {
 	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)value };
 
@@ -178,8 +183,21 @@ int kvm_arch_access_fault(struct kvm_cpu *vcpu)
 	return kvm_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
 }
 
+/* The program counter is behind the call already. */
+static bool kvm_exit_call(struct kvm_cpu *vcpu, const struct engine_host *host)
+{
+	uint64_t none = UINT64_MAX;
+	bool smc = vcpu->run->hypercall.longmode & KVM_HYPERCALL_EXIT_SMC;
+
+	return host->call_trap(host->ctx, &vcpu->cpu, smc, (uint32_t)vcpu->run->hypercall.nr) ==
+		       ENGINE_TRAP_DONE ||
+	       kvm_arm_reg(vcpu, KVM_SET_ONE_REG, reg_id(0, 0), &none) == 0;
+}
+
 bool kvm_arch_exit(struct kvm_cpu *vcpu, const struct engine_host *host, enum engine_end *ret_end)
 {
+	if (vcpu->run->exit_reason == KVM_EXIT_HYPERCALL)
+		return kvm_exit_call(vcpu, host);
 	if (vcpu->run->exit_reason != KVM_EXIT_ARM_NISV)
 		return false;
 	if (host->unsupported(host->ctx, &vcpu->cpu,
