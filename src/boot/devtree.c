@@ -28,11 +28,12 @@ struct overlay {
 struct devtree {
 	void *fdt; /* DEVTREE_MAX_LEN bytes */
 	bool has_user;
+	bool has_console; /* the user's tree says which one is */
 	uint32_t next_phandle, gic, msi;
 	unsigned num_stubs, num_overlays;
 	struct stub stubs[DEVTREE_MAX_STUBS];
 	struct overlay overlays[DEVTREE_MAX_OVERLAYS];
-	char why[160];
+	char why[192];
 };
 
 static int tree_error(int rc)
@@ -149,13 +150,12 @@ int devtree_root(const struct devtree *tree)
 	return 0;
 }
 
-/* A node of that name, the user's if there is one. */
-static int node_get(struct devtree *t, int parent, const char *name, int *ret_node)
+int devtree_node(struct devtree *tree, int parent, const char *name, int *ret_node)
 {
-	int node = fdt_subnode_offset(t->fdt, parent, name);
+	int node = fdt_subnode_offset(tree->fdt, parent, name);
 
 	if (node == -FDT_ERR_NOTFOUND)
-		node = fdt_add_subnode(t->fdt, parent, name);
+		node = fdt_add_subnode(tree->fdt, parent, name);
 	if (node < 0)
 		return tree_error(node);
 	*ret_node = node;
@@ -241,7 +241,7 @@ static int stub_take(struct devtree *t, int node, const char *vdev)
 
 static int build_cpus(struct devtree *t, unsigned num)
 {
-	int cpus, cpu, rc = node_get(t, 0, "cpus", &cpus);
+	int cpus, cpu, rc = devtree_node(t, 0, "cpus", &cpus);
 
 	if (!rc)
 		rc = devtree_prop_u32(t, cpus, "#address-cells", 1);
@@ -252,7 +252,7 @@ static int build_cpus(struct devtree *t, unsigned num)
 		char name[16];
 
 		snprintf(name, sizeof(name), "cpu@%x", i);
-		rc = node_get(t, cpus, name, &cpu);
+		rc = devtree_node(t, cpus, name, &cpu);
 		if (!rc)
 			rc = prop_text(t, cpu, "device_type", "cpu");
 		if (!rc)
@@ -280,7 +280,7 @@ static int build_memory(struct devtree *t, const struct devtree_config *c)
 			continue;
 		}
 		snprintf(name, sizeof(name), "memory@%" PRIx64, r.start);
-		rc = node_get(t, 0, name, &node);
+		rc = devtree_node(t, 0, name, &node);
 		if (!rc)
 			rc = prop_text(t, node, "device_type", "memory");
 		if (!rc)
@@ -289,25 +289,40 @@ static int build_memory(struct devtree *t, const struct devtree_config *c)
 	return rc;
 }
 
-static int build_messages(struct devtree *t, const struct devtree_config *c, int gic)
+/* The ITS is a part of the GIC. */
+static int build_its(struct devtree *t, const struct devtree_config *c, int gic)
 {
-	const bool its = c->gic.its.len;
-	const struct devtree_range *reg = its ? &c->gic.its : &c->gic.frame;
 	char name[40];
 	int node, rc;
 
-	if (!reg->len)
-		return 0;
-	snprintf(name, sizeof(name), "msi-controller@%" PRIx64, reg->start);
-	rc = node_get(t, gic, name, &node);
+	snprintf(name, sizeof(name), "msi-controller@%" PRIx64, c->gic.its.start);
+	rc = devtree_node(t, gic, name, &node);
 	if (!rc)
-		rc = prop_text(t, node, "compatible", its ? "arm,gic-v3-its" : "arm,gic-v2m-frame");
+		rc = prop_text(t, node, "compatible", "arm,gic-v3-its");
 	if (!rc)
 		rc = devtree_prop(t, node, "msi-controller", NULL, 0);
-	if (!rc && its)
+	if (!rc)
 		rc = devtree_prop_u32(t, node, "#msi-cells", 1);
 	if (!rc)
-		rc = prop_ranges(t, node, "reg", reg, 1);
+		rc = prop_ranges(t, node, "reg", &c->gic.its, 1);
+	return rc ? rc : devtree_phandle(t, node, &t->msi);
+}
+
+/* The bindings have a frame as a part of a GICv2 and know of none with a GICv3, so it stands for
+ * itself. Linux looks for it behind the GIC: it is made first. */
+static int build_frame(struct devtree *t, const struct devtree_config *c)
+{
+	char name[40];
+	int node, rc;
+
+	snprintf(name, sizeof(name), "v2m@%" PRIx64, c->gic.frame.start);
+	rc = devtree_node(t, 0, name, &node);
+	if (!rc)
+		rc = prop_text(t, node, "compatible", "arm,gic-v2m-frame");
+	if (!rc)
+		rc = devtree_prop(t, node, "msi-controller", NULL, 0);
+	if (!rc)
+		rc = prop_ranges(t, node, "reg", &c->gic.frame, 1);
 	return rc ? rc : devtree_phandle(t, node, &t->msi);
 }
 
@@ -318,7 +333,7 @@ static int build_gic(struct devtree *t, const struct devtree_config *c)
 	int node, rc;
 
 	snprintf(name, sizeof(name), "interrupt-controller@%" PRIx64, c->gic.dist.start);
-	rc = node_get(t, 0, name, &node);
+	rc = devtree_node(t, 0, name, &node);
 	if (!rc)
 		rc = stub_take(t, node, c->gic.name);
 	if (!rc)
@@ -336,8 +351,8 @@ static int build_gic(struct devtree *t, const struct devtree_config *c)
 		rc = devtree_prop(t, node, "ranges", NULL, 0);
 	if (!rc)
 		rc = prop_ranges(t, node, "reg", regs, ARRAY_LEN(regs));
-	if (!rc)
-		rc = build_messages(t, c, node);
+	if (!rc && c->gic.its.len)
+		rc = build_its(t, c, node);
 	if (!rc)
 		rc = devtree_prop_u32(t, 0, "interrupt-parent", t->gic);
 	return rc;
@@ -347,7 +362,7 @@ static int build_timer(struct devtree *t, const struct devtree_config *c)
 {
 	static const char compatible[] = "arm,armv8-timer";
 	uint32_t cells[3 * ARRAY_LEN(c->timers)], flags = LEVEL_HIGH;
-	int node, rc = node_get(t, 0, "timer", &node);
+	int node, rc = devtree_node(t, 0, "timer", &node);
 
 	if (c->gic.version == 2)
 		flags |= ((1u << c->num_cpus) - 1) << GIC2_CPU_MASK_SHIFT;
@@ -366,7 +381,7 @@ static int build_timer(struct devtree *t, const struct devtree_config *c)
 static int build_psci(struct devtree *t)
 {
 	static const char compatible[] = "arm,psci-1.0\0arm,psci-0.2";
-	int node, rc = node_get(t, 0, "psci", &node);
+	int node, rc = devtree_node(t, 0, "psci", &node);
 
 	if (!rc)
 		rc = devtree_prop(t, node, "compatible", compatible, sizeof(compatible));
@@ -375,8 +390,10 @@ static int build_psci(struct devtree *t)
 
 static int build_chosen(struct devtree *t, const struct devtree_config *c)
 {
-	int node, rc = node_get(t, 0, "chosen", &node);
+	int node, rc = devtree_node(t, 0, "chosen", &node);
 
+	if (!rc)
+		t->has_console = fdt_getprop(t->fdt, node, "stdout-path", NULL);
 	if (!rc && c->cmdline)
 		rc = prop_text(t, node, "bootargs", c->cmdline);
 	if (!rc && c->initrd.len) {
@@ -435,7 +452,7 @@ static int build_pci(struct devtree *t, const struct devtree_config *c)
 	int node, rc;
 
 	snprintf(name, sizeof(name), "pcie@%" PRIx64, c->pci.ecam.start);
-	rc = node_get(t, 0, name, &node);
+	rc = devtree_node(t, 0, name, &node);
 	if (!rc)
 		rc = prop_text(t, node, "compatible", "pci-host-ecam-generic");
 	if (!rc)
@@ -473,6 +490,8 @@ int devtree_machine(struct devtree *tree, const struct devtree_config *config)
 		rc = devtree_prop(tree, 0, "compatible", compatible, sizeof(compatible));
 	if (!rc)
 		rc = cells_two(tree, 0);
+	if (!rc && config->gic.frame.len)
+		rc = build_frame(tree, config);
 	if (!rc)
 		rc = build_gic(tree, config);
 	if (!rc)
@@ -488,6 +507,16 @@ int devtree_machine(struct devtree *tree, const struct devtree_config *config)
 	return rc ? rc : build_chosen(tree, config);
 }
 
+/* Devices come in reverse order, so it is the file's first serial port in the end. */
+static int console_set(struct devtree *t, const char *name)
+{
+	char path[72];
+	int node, rc = devtree_node(t, 0, "chosen", &node);
+
+	snprintf(path, sizeof(path), "/%s", name);
+	return rc ? rc : prop_text(t, node, "stdout-path", path);
+}
+
 int devtree_device(struct devtree *tree, int parent, const struct devtree_device *d, int *ret_node)
 {
 	const uint32_t intr[] = { GIC_SPI, d->intr - GIC_FIRST_SPI,
@@ -496,7 +525,7 @@ int devtree_device(struct devtree *tree, int parent, const struct devtree_device
 	int node, rc;
 
 	snprintf(name, sizeof(name), "%s@%" PRIx64, d->kind, d->reg.start);
-	rc = node_get(tree, parent, name, &node);
+	rc = devtree_node(tree, parent, name, &node);
 	if (!rc)
 		rc = stub_take(tree, node, d->vdev);
 	if (!rc)
@@ -505,6 +534,9 @@ int devtree_device(struct devtree *tree, int parent, const struct devtree_device
 		rc = prop_ranges(tree, node, "reg", &d->reg, 1);
 	if (!rc && d->intr >= GIC_FIRST_SPI)
 		rc = devtree_prop_cells(tree, node, "interrupts", intr, ARRAY_LEN(intr));
+	/* This changes nothing before the node. */
+	if (!rc && !tree->has_console && parent == devtree_root(tree) && !strcmp(d->kind, "serial"))
+		rc = console_set(tree, name);
 	if (!rc)
 		*ret_node = node;
 	return rc;
@@ -516,7 +548,7 @@ int devtree_clock(struct devtree *tree, uint32_t hz, uint32_t *ret_phandle)
 	int node, rc;
 
 	snprintf(name, sizeof(name), "clock-%" PRIu32, hz);
-	rc = node_get(tree, 0, name, &node);
+	rc = devtree_node(tree, 0, name, &node);
 	if (!rc)
 		rc = prop_text(tree, node, "compatible", "fixed-clock");
 	if (!rc)
@@ -534,8 +566,7 @@ int devtree_finish(struct devtree *tree, const void **ret_blob, size_t *ret_len,
 			continue;
 		snprintf(tree->why, sizeof(tree->why),
 			 "the user's device tree has a node for vdev '%s', and there is none of "
-			 "that "
-			 "name that the tree describes",
+			 "that name that the tree describes",
 			 tree->stubs[i].vdev);
 		*ret_why = tree->why;
 		return -EINVAL;

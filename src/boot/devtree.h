@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/strbuf.h"
 #include "base/util.h"
 #include "boot/memory.h"
 
@@ -74,6 +75,8 @@ struct devtree_device {
 };
 int devtree_device(struct devtree *tree, int parent, const struct devtree_device *device,
 		   int *ret_node) MUST_CHECK;
+/* A node without registers; the user's, if there is one of that name. */
+int devtree_node(struct devtree *tree, int parent, const char *name, int *ret_node) MUST_CHECK;
 int devtree_prop(struct devtree *tree, int node, const char *name, const void *value,
 		 size_t len) MUST_CHECK;
 int devtree_prop_u32(struct devtree *tree, int node, const char *name, uint32_t value) MUST_CHECK;
@@ -89,5 +92,8 @@ int devtree_clock(struct devtree *tree, uint32_t hz, uint32_t *ret_phandle) MUST
  * the tree. */
 int devtree_finish(struct devtree *tree, const void **ret_blob, size_t *ret_len,
 		   const char **ret_why) MUST_CHECK;
+
+/* A tree that is right, as source that dtc compiles. */
+void devtree_print(const void *blob, struct strbuf *out);
 
 #endif

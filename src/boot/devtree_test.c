@@ -68,6 +68,11 @@ static int build(struct devtree *t, const struct devtree_config *config, const v
 	assert_int_equal(devtree_device(t, devtree_root(t), &uart, &node), 0);
 	assert_int_equal(devtree_prop_cells(t, node, "clocks", (uint32_t[]){ clock, clock }, 2), 0);
 	assert_int_equal(devtree_prop(t, node, "clock-names", "uartclk\0apb_pclk", 17), 0);
+	assert_int_equal(devtree_node(t, devtree_root(t), "acme", &node), 0);
+	assert_int_equal(devtree_prop(t, node, "acme,text", "a \"quote\" and a \\", 18), 0);
+	assert_int_equal(devtree_prop(t, node, "acme,empty", "", 1), 0);
+	assert_int_equal(devtree_prop(t, node, "acme,bytes", "\1\2\3\4\5", 5), 0);
+	assert_int_equal(devtree_node(t, node, "part", &node), 0);
 	return devtree_finish(t, ret_blob, ret_len, ret_why);
 }
 
@@ -107,6 +112,7 @@ static void the_machine_is_described(void **state)
 	assert_string_equal(text(fdt, "/cpus/cpu@2", "enable-method"), "psci");
 	assert_int_equal(fdt_path_offset(fdt, "/cpus/cpu@3"), -FDT_ERR_NOTFOUND);
 	assert_string_equal(text(fdt, "/chosen", "bootargs"), "console=ttyAMA0");
+	assert_string_equal(text(fdt, "/chosen", "stdout-path"), "/serial@1c090000");
 	assert_int_equal(cell(fdt, "/chosen", "linux,initrd-end", 1), 0x88000000 + 12345);
 	assert_int_equal(cell(fdt, "/memory@90001000", "reg", 3), 0xffff000);
 	assert_int_equal(fdt_num_mem_rsv(fdt), 1);
@@ -264,23 +270,65 @@ static void damaged_trees_are_refused(void **state)
 	}
 }
 
+static void printed_it_has_a_line_for_each_thing(void **state)
+{
+	static const char *const parts[] = {
+		"/memreserve/ 0x90000000 0x1000;\n",
+		"\n\tacme {\n",
+		"\n\t\tacme,text = \"a \\\"quote\\\" and a \\\\\";\n",
+		"\n\t\tacme,empty = [00];\n",
+		"\n\t\tacme,bytes = [01 02 03 04 05];\n",
+		"\n\t\tpart {\n\t\t};\n\t};\n",
+		"\n\t\tclock-names = \"uartclk\", \"apb_pclk\";\n",
+		"\n\t\tinterrupts = <0x00 0x05 0x04>;\n",
+		"\n\t\tinterrupt-controller;\n",
+	};
+	const struct devtree_config config = config_make(3, false);
+	struct strbuf source = { 0 };
+	const char *why = NULL;
+	struct devtree *t;
+	const void *fdt;
+	size_t size;
+
+	(void)state;
+	assert_int_equal(devtree_create(&t), 0);
+	assert_int_equal(build(t, &config, &fdt, &size, &why), 0);
+	devtree_print(fdt, &source);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (!strstr(strbuf_text(&source), parts[i]))
+			fail_msg("no '%s' in:\n%s", parts[i], strbuf_text(&source));
+	strbuf_free(&source);
+	devtree_free(t);
+}
+
+static int write_file(const char *folder, unsigned kind, const char *end, const void *data,
+		      size_t len)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%u.%s", folder, kind, end);
+	FILE *to = fopen(path, "wb");
+
+	return !to || fwrite(data, 1, len, to) != len || fclose(to);
+}
+
 static int write_all(const char *folder)
 {
 	for (unsigned kind = 0; kind < 3; kind++) {
 		const struct devtree_config config = config_make(kind ? 3 : 2, kind == 1);
+		struct strbuf source = { 0 };
 		const char *why = NULL;
-		char path[4096];
 		struct devtree *t;
 		const void *fdt;
 		size_t size;
 
-		snprintf(path, sizeof(path), "%s/%u.dtb", folder, kind);
-		FILE *to = fopen(path, "wb");
-
-		if (!to || devtree_create(&t) || build(t, &config, &fdt, &size, &why))
+		if (devtree_create(&t) || build(t, &config, &fdt, &size, &why))
 			return 1;
-		if (fwrite(fdt, 1, size, to) != size || fclose(to))
+		devtree_print(fdt, &source);
+		if (write_file(folder, kind, "dtb", fdt, size) ||
+		    write_file(folder, kind, "source", source.data, source.len))
 			return 1;
+		strbuf_free(&source);
 		devtree_free(t);
 	}
 	return 0;
@@ -293,6 +341,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(stubs_are_redirected),
 		cmocka_unit_test(an_overlay_has_the_last_word),
 		cmocka_unit_test(damaged_trees_are_refused),
+		cmocka_unit_test(printed_it_has_a_line_for_each_thing),
 	};
 
 	if (argc > 1)

@@ -65,6 +65,16 @@ int qvmx_fdt_device(vdev_t *vdp, int parent, const char *kind, const char *compa
 	return -devtree_device(vi->host->tree, parent, &d, ret_node);
 }
 
+int qvmx_fdt_node(vdev_t *vdp, int parent, const char *name, int *ret_node)
+{
+	return -devtree_node(vdev_instance_of(vdp)->host->tree, parent, name, ret_node);
+}
+
+int qvmx_fdt_phandle(vdev_t *vdp, int node, uint32_t *ret_phandle)
+{
+	return -devtree_phandle(vdev_instance_of(vdp)->host->tree, node, ret_phandle);
+}
+
 int qvmx_fdt_prop(vdev_t *vdp, int node, const char *name, const void *value, size_t len)
 {
 	return -devtree_prop(vdev_instance_of(vdp)->host->tree, node, name, value, len);

@@ -304,6 +304,8 @@ static json_t *js_machine(struct vm *vm, bool *ok)
 	js_set(machine, "loads", js_loads(vm->conf, ok), ok);
 	js_set(machine, "cmdline", js_text(vm->conf->cmdline.text), ok);
 	js_set(machine, "acpi_devices", js_acpi_devices(vm, ok), ok);
+	js_set(machine, "device_tree",
+	       vm->tree.len ? json_stringn(vm->tree.data, vm->tree.len) : json_null(), ok);
 	return machine;
 }
 

@@ -814,6 +814,7 @@ void vm_free(struct vm *vm)
 	free(vm->gcps);
 	user_free(&vm->user);
 	vm_tables_free(vm);
+	strbuf_free(&vm->tree);
 	pthread_cond_destroy(&vm->hold_changed);
 	pthread_mutex_destroy(&vm->hold_mtx);
 	platform_free(vm->platform);

@@ -3,6 +3,7 @@
 #include "vm/vm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -164,6 +165,27 @@ static int vm_pass_access(void *ctx, enum engine_space space, uint64_t addr, boo
 	return pass_access(vm->passes, space, addr, write, len, value);
 }
 
+/* A device tree behind a plain `load` is one, whatever the order of the loads. */
+static void vm_trees_find(struct conf *conf)
+{
+	static const uint8_t magic[] = { 0xd0, 0x0d, 0xfe, 0xed };
+
+	for (unsigned i = 0; i < conf->num_loads; i++) {
+		struct conf_load *l = &conf->loads[i];
+		uint8_t head[sizeof(magic)];
+		int fd = l->blob == CONF_BLOB_AUTO && !l->has_addr
+				 ? open(l->path.text, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+				 : -1;
+
+		if (fd < 0)
+			continue;
+		if (read(fd, head, sizeof(head)) == sizeof(head) &&
+		    !memcmp(head, magic, sizeof(magic)))
+			l->blob = CONF_BLOB_FDT;
+		close(fd);
+	}
+}
+
 int vm_plan(struct conf *conf, struct vm **ret_vm)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -223,6 +245,7 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	if (rc)
 		return rc;
 	vm_dump_check(vm);
+	vm_trees_find(conf);
 	rc = vm_tables_read(vm);
 	if (rc)
 		return rc;
@@ -303,4 +326,6 @@ void vm_print(struct vm *vm, struct strbuf *out)
 	(void)!vm_acpi_devices(vm, print_acpi_device, &acpi);
 	strbuf_add(out, acpi.data, acpi.len);
 	strbuf_free(&acpi);
+	if (vm->tree.len)
+		strbuf_printf(out, "\nDevice tree\n%s", strbuf_text(&vm->tree));
 }

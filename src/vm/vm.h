@@ -70,9 +70,10 @@ struct vm {
 	struct user user;
 	struct acpi_extra acpi_extra[ACPI_MAX_EXTRA]; /* of `acpi load`; the data is the VM's */
 	size_t num_acpi_extra;
-	time_t started;	 /* CLOCK_MONOTONIC, seconds */
-	int end_fd;	 /* eventfd: somebody wants the end; -1: not made */
-	_Atomic int end; /* exit status, -1: runs */
+	struct strbuf tree; /* dryrun: the device tree as source; empty: the guest has none */
+	time_t started;	    /* CLOCK_MONOTONIC, seconds */
+	int end_fd;	    /* eventfd: somebody wants the end; -1: not made */
+	_Atomic int end;    /* exit status, -1: runs */
 	/* A vdev wants a dump; the end that a vdev wants comes after it. */
 	_Atomic bool core_wanted;
 	_Atomic int end_after_core; /* -1: none */
@@ -120,8 +121,8 @@ void vm_tables_free(struct vm *vm);
  * the `load`. */
 int vm_load(struct vm *vm, struct engine_boot *ret_boot) MUST_CHECK;
 
-/* For dryrun: builds the tables and writes them where `set acpi-dump-dir` says. Failures are
- * recorded in conf. */
+/* For dryrun: builds the tables and writes them where `set acpi-dump-dir` and `fdt-dump-file` say;
+ * sets `tree`. Failures are recorded in conf. */
 int vm_tables_dump(struct vm *vm) MUST_CHECK;
 
 /* The guest's ACPI devices, one call each; none where the architecture has a device tree. -ENOMEM.

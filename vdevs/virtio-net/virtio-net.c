@@ -88,7 +88,8 @@ struct net {
 	struct net_config config; /* status: with v_mtx */
 	char *tap_name;
 	bool have_mac, split_only;
-	int tap; /* -1: not open, or lost */
+	bool has_peer; /* in the file; refused */
+	int tap;       /* -1: not open, or lost */
 	struct qvmx_watch *watch;
 	uint32_t watched;	    /* its events */
 	uint32_t features;	    /* negotiated */
@@ -481,6 +482,7 @@ static int set_option(vdev_t *vdp, unsigned option, const char *text)
 		return set_mac(vdp, text);
 	case OPT_PEER:
 	case OPT_PEERFEATS:
+		((struct net *)vdp->v_device)->has_peer = true;
 		return qvmx_refuse(vdp, "links between VMs are not built yet: use 'tapdev NAME'");
 	case OPT_PACKED:
 		((struct net *)vdp->v_device)->split_only =
@@ -514,11 +516,11 @@ static int options_end(vdev_t *vdp)
 	};
 	unsigned mtu;
 
-	if (!net->tap_name)
+	if (!net->tap_name && !net->has_peer)
 		return qvmx_refuse(vdp, "an interface needs its other end: 'tapdev NAME'");
 	if (!net->have_mac && make_mac(net) != EOK)
 		return EIO;
-	mtu = tap_mtu(net->tap_name);
+	mtu = net->tap_name ? tap_mtu(net->tap_name) : 0;
 	if (mtu >= MIN_MTU && mtu <= MAX_MTU) {
 		desc.device_features[0] |= F_MTU;
 		net->config.mtu = htole16((uint16_t)mtu);

@@ -21,6 +21,13 @@ extern "C" {
  */
 int qvmx_fdt_device(vdev_t *vdp, int parent, const char *kind, const char *compatible, size_t len,
 		    int edge, int *ret_node);
+/*
+ * A node that has no registers, such as one that says what hangs on a device. It may be under
+ * another one, whose properties are made before. As above.
+ */
+int qvmx_fdt_node(vdev_t *vdp, int parent, const char *name, int *ret_node);
+/* The number by which other nodes refer to the node. As a property of it. */
+int qvmx_fdt_phandle(vdev_t *vdp, int node, uint32_t *ret_phandle);
 /* Properties of that node, before any other node is made. Returns EOK or ENOSPC. */
 int qvmx_fdt_prop(vdev_t *vdp, int node, const char *name, const void *value, size_t len);
 /* The same of numbers, 32 bits each. */

@@ -3,17 +3,17 @@
  * The address plan of AArch64 guests: what lies at a fixed place whatever the configuration says.
  * docs/design/address-plan.md explains it. RAM, ROM and vdevs that reach one of these places are
  * refused, both owners named. Stock files have RAM from 0x80000000 on and devices between
- * 0x1c000000 and 0x30000000.
+ * 0x1c000000 and 0x30000000; what is made for QEMU has RAM from 0x40000000 on.
  */
 #ifndef MACHINE_ADDRESS_H
 #define MACHINE_ADDRESS_H
 
 /* Guest-physical addresses, lengths in bytes. */
-#define ADDRESS_ECAM	      0x40000000ull
+#define ADDRESS_ECAM	      0x3f000000ull
 #define ADDRESS_ECAM_BUSES    1u
 #define ADDRESS_ECAM_BUS_LEN  0x100000ull
-#define ADDRESS_PCI_MEM32     0x50000000ull
-#define ADDRESS_PCI_MEM32_LEN 0x10000000ull
+#define ADDRESS_PCI_MEM32     0x32000000ull
+#define ADDRESS_PCI_MEM32_LEN 0x0c000000ull
 #define ADDRESS_PCI_IO	      0ull /* there are no ports */
 #define ADDRESS_PCI_IO_LEN    0ull
 #define PCI_HAS_CONFIG_PORTS  false

@@ -198,8 +198,9 @@ static int tree_put(void *ctx, const void *blob, size_t len)
 	ranges_carve(r, p->kernel->start, p->kernel->start + p->kernel->len, BOOT_RANGE_RESERVED);
 	ranges_carve(r, p->initrd->start, p->initrd->start + p->initrd->len, BOOT_RANGE_RESERVED);
 	struct boot_memory mem = loader_memory(ld->vm, r);
-	int rc = boot_memory_find_high(&mem, align_up(len, CONF_PAGE), CONF_PAGE, 0, UINT64_MAX,
-				       &p->gpa);
+	/* Firmware that is made for QEMU looks at the start of RAM, whatever is in x0. */
+	int rc = (p->kernel->len ? boot_memory_find_high : boot_memory_find_low)(
+		&mem, align_up(len, CONF_PAGE), CONF_PAGE, CONF_PAGE, UINT64_MAX, &p->gpa);
 
 	if (rc) {
 		conf_error(ld->vm->conf, NULL,
@@ -222,10 +223,13 @@ int tree_load(struct loader *ld, const struct devtree_range *kernel,
 	return rc;
 }
 
-static int tree_ignore(void *ctx, const void *blob, size_t len)
+static int tree_print(void *ctx, const void *blob, size_t len)
 {
-	(void)ctx, (void)blob, (void)len;
-	return 0;
+	struct strbuf *out = ctx;
+
+	(void)len;
+	devtree_print(blob, out);
+	return out->failed ? -ENOMEM : 0;
 }
 
 int vm_tables_dump(struct vm *vm)
@@ -234,5 +238,5 @@ int vm_tables_dump(struct vm *vm)
 	struct ranges ranges;
 
 	loader_arch_ranges(vm, &ranges);
-	return tree_make(vm, &ranges, &none, tree_ignore, NULL);
+	return tree_make(vm, &ranges, &none, tree_print, &vm->tree);
 }
