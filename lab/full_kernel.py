@@ -12,7 +12,7 @@ from lab.machines import AARCH64, X86_64
 # before the sound controller's, which looks for one once.
 BOOT_MODULES = ("virtio_pci", "virtio_console")
 PASSED = ("e1000e", "nvme", "snd_hda_codec_generic", "snd_hda_intel", "snd_pcm_oss", "uio_pci_generic", "virtio_net")
-DRIVERS = {X86_64.name: ("ib700wdt", *PASSED), AARCH64.name: PASSED}
+DRIVERS = {X86_64.name: ("ib700wdt", *PASSED), AARCH64.name: (*PASSED, "virtio_blk", "evdev", "gpio_keys")}
 
 
 def _name(path):

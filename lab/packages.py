@@ -100,6 +100,11 @@ def resolve(names, arch="amd64"):
         return debs
 
 
+def stored(deb, arch="amd64"):
+    """The path of a package that `resolve` has named."""
+    return f"{_root(arch)}/debs/{deb}"
+
+
 def tree(name, names, wanted=".*", finish=None, arch="amd64"):
     """A folder holding the packages unpacked (those whose file names match `wanted`, without documentation), not
     configured; `finish(folder)` completes it."""
@@ -107,7 +112,7 @@ def tree(name, names, wanted=".*", finish=None, arch="amd64"):
 
     def unpack(deb, path):
         left_out = [f"--exclude=./usr/share/{folder}" for folder in DOCUMENTATION]
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", f"{_root(arch)}/debs/{deb[0]}"],
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", stored(deb[0], arch)],
                               stdout=subprocess.PIPE) as unpacked:
             subprocess.run(["tar", "-x", "-C", path, "--keep-directory-symlink", "--no-same-owner", *left_out],
                            stdin=unpacked.stdout, check=True)

@@ -5,10 +5,12 @@ import pathlib
 import re
 import struct
 import subprocess
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 
+import foreign
 import guests
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -76,9 +78,11 @@ def test_a_virtio_vdev_in_memory_has_a_place_and_a_line(tmp_path, text, said):
 
 def test_a_pc_has_no_device_tree(tmp_path):
     (tmp_path / "x").write_bytes(b"")
-    result = qvm(tmp_path, "ram 256m\nset fdt-dump-file y\nfdt load x\n", "dryrun")
+    (tmp_path / "tree").write_bytes(b"\xd0\x0d\xfe\xed")
+    result = qvm(tmp_path, "ram 256m\nset fdt-dump-file y\nfdt load x\nload tree\n", "dryrun")
     assert result.returncode == 65
-    assert "vm.qvmconf:3:5: error: a guest of x86-64 has ACPI tables and no device tree" in result.stderr
+    for place in ("vm.qvmconf:3:5", "vm.qvmconf:4:1"):
+        assert f"{place}: error: a guest of x86-64 has ACPI tables and no device tree" in result.stderr
     assert "vm.qvmconf:2:5: warning: 'fdt-dump-file' has no effect" in result.stderr
 
 
@@ -140,6 +144,15 @@ def test_accel_on_is_refused_with_the_reason(tmp_path, text, why):
     result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
     assert result.returncode == 65
     assert why in result.stderr, result.stderr
+
+
+def test_files_of_other_people():
+    """Read with success, or with what is not supported, line by line (tests/foreign)."""
+    def run(folder, words):
+        done = subprocess.run([QVM, words, "dryrun"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        return SimpleNamespace(status=done.returncode, error=done.stderr)
+
+    foreign.check("x86_64", run)
 
 
 def test_dryrun_prints_the_machine(tmp_path):
@@ -297,7 +310,7 @@ def test_dryrun_as_json(tmp_path):
     assert machine["pci"][1]["bars"][0]["address"] >= 0xe8000000
     assert machine["loads"] == [{"type": "auto", "file": "k", "address": 0x1000,
                                  "place": {"file": "vm.qvmconf", "line": 6, "column": 11, "length": 1}}]
-    assert {"hid": "PNP0501", "uid": 0, "resources": 2} in machine["acpi_devices"]
+    assert {"hid": "PNP0501", "uid": 0, "resources": 2} in machine["acpi_devices"] and machine["device_tree"] is None
 
 
 def test_formats():

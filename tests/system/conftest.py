@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The system tier: real guests under the real KVM of a board. One board serves all tests of a pytest; tests/run has one for each file, three side by side."""
+"""The system tier: real guests under the real KVM of a board. One board serves all tests of a pytest; tests/run has one for each file, three
+side by side. AArch64 boards are beside it."""
 import os
 import pathlib
 import shutil
@@ -14,6 +15,8 @@ sys.path.insert(0, str(TOP / "tests/system"))
 sys.dont_write_bytecode = True
 from lab import board as boards, hangs, images  # noqa: E402
 from lab.hangs import pytest_runtest_protocol, pytest_terminal_summary  # noqa: E402,F401  pylint: disable=unused-import
+from lab.machines import AARCH64  # noqa: E402
+import arm as arm_boards  # noqa: E402
 import guests  # noqa: E402
 
 
@@ -46,6 +49,20 @@ def board():
             hangs.shared.remove(running)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def arm_board():
+    if not (arm_boards.BUILD / "qvm").exists():
+        pytest.skip("there is no build-aarch64")
+    with arm_boards.board(AARCH64) as running:
+        yield running
+
+
+@pytest.fixture
+def arm(arm_board):
+    """The AArch64 board with a clean folder /tmp/t and nothing left of an earlier VM."""
+    return arm_boards.clean(arm_board)
 
 
 def pytest_addoption(parser):

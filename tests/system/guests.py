@@ -45,9 +45,9 @@ def build_small(folder):
     return paths
 
 
-def build_vdev(name, folder):
+def build_vdev(name, folder, compiler="cc"):
     """A vdev of tests/vdevs, as one is built outside of the tree: from the public headers alone."""
-    subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{TOP}/include",
+    subprocess.run([compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{TOP}/include",
                     TOP / f"tests/vdevs/{name}.c", "-o", pathlib.Path(folder) / f"vdev-{name}.so"], check=True)
 
 
@@ -84,6 +84,10 @@ class Host:
         """Runs a VM to its end. Returns the Result; with check, the status must be 0 and no sanitizer may have spoken."""
         self.prepare(configuration, archive)
         result = self.board.run(f"{before}\nexec {self.command(words, build)} < /dev/null", timeout=timeout, check=False)
+        return self.judge(result, check)
+
+    def judge(self, result, check=True):
+        """The Result of a VM that has ended: no sanitizer may have spoken, and with check the status must be 0."""
         assert "ERROR: AddressSanitizer" not in result.error and "runtime error" not in result.error, result.error[-4000:]
         assert "LeakSanitizer" not in result.error, result.error[-4000:]
         if check:

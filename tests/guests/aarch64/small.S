@@ -3,11 +3,23 @@
  * A guest without an operating system, entered at its first byte with the MMU off: says what it finds
  * on the serial port at 0x1c090000 and switches itself off. MODE: 0 no more than that; 1 resets; 2
  * accesses the port in a way that tells the hypervisor nothing (a store with writeback); 3 reads where
- * nothing is; 4 starts the other processors, which say their numbers; 5 starts the watchdog at 0x1c0f0000 and sleeps.
+ * nothing is; 4 starts the other processors, which say their numbers; 5 starts the watchdog at 0x1c0f0000 and sleeps;
+ * 6 calls functions of tests/vdevs/calls.c, one of them with the MMU on, and says what came back; 7 waits for the power
+ * button of the PL061 at 0x1c1d0000.
  */
 .equ UART, 0x1c090000
 .equ HOLE, 0x10000000
 .equ WATCHDOG, 0x1c0f0000
+.equ GPIO, 0x1c1d0000
+.equ CALL_ADD, 0xc3000001
+.equ CALL_STATE, 0xc3000002
+.equ CALL_PASS, 0xc3000003
+.equ CALL_NOBODY, 0xc3000004
+.equ PATTERN, 0x11223344
+.equ ANSWER, 0x55667788
+.equ ALIAS, 0xc0000000
+.equ MAIR, 0x04ff
+.equ TCR, 0x200803519
 .equ PSCI_OFF, 0x84000008
 .equ PSCI_RESET, 0x84000009
 .equ PSCI_CPU_ON, 0xc4000003
@@ -16,6 +28,22 @@
 .macro say char
 	mov w9, #\char
 	str w9, [x20]
+.endm
+
+/* Say one character if the registers are the same, else the other. */
+.macro say_if_same a, b, then, else
+	cmp \a, \b
+	mov w9, #\then
+	mov w10, #\else
+	csel w9, w9, w10, eq
+	str w9, [x20]
+.endm
+
+.macro call what, function
+	ldr x0, =\function
+	mov x1, #40
+	mov x2, #2
+	\what #0
 .endm
 
 start:
@@ -54,6 +82,71 @@ no_tree:
 asleep:
 	wfi
 	b asleep
+.elseif MODE == 6
+	mov x3, #42
+	mov x4, #43
+	mov x5, #-1
+	call hvc, CALL_ADD
+	say_if_same x0, x3, 'H', '-'
+	call smc, CALL_ADD
+	say_if_same x0, x4, 'S', '-'
+	call hvc, CALL_PASS
+	say_if_same x0, x5, 'C', '-'
+	call hvc, CALL_NOBODY
+	say_if_same x0, x5, 'N', 'A'
+	call smc, CALL_NOBODY
+	say_if_same x0, x5, 'N', 'A'
+	/* Floating point, and the first two GiB as they are, the second one at ALIAS more once again. */
+	mov x1, #3 << 20
+	msr cpacr_el1, x1
+	ldr x1, =MAIR
+	msr mair_el1, x1
+	ldr x1, =TCR
+	msr tcr_el1, x1
+	adr x1, table
+	msr ttbr0_el1, x1
+	isb
+	mrs x1, sctlr_el1
+	mov x2, #5 /* MMU and data cache */
+	orr x1, x1, x2
+	msr sctlr_el1, x1
+	isb
+	ldr w6, =PATTERN
+	ldr w7, =ANSWER
+	fmov s5, w6
+	msr elr_el1, x6
+	adr x1, word
+	ldr x2, =ALIAS
+	add x1, x1, x2
+	mrs x2, vbar_el1
+	ldr x0, =CALL_STATE
+	hvc #0
+	add w9, w0, #'0'
+	str w9, [x20]
+	fmov w1, s6
+	say_if_same w1, w7, 'F', '-'
+	mrs x1, tpidr_el0
+	say_if_same x1, x7, 'T', '-'
+	adr x2, word
+	ldr w1, [x2]
+	say_if_same w1, w7, 'V', '-'
+.elseif MODE == 7
+	ldr x3, =GPIO
+	mov w4, #8
+	strb w4, [x3, #0x40c] /* rising edges */
+	strb w4, [x3, #0x410]
+	say 'W'
+pressed:
+	ldrb w5, [x3, #0x418]
+	cbz w5, pressed
+	say 'P'
+	ldrb w5, [x3, #8 << 2]
+	say_if_same w5, w4, 'H', '-'
+	strb w4, [x3, #0x41c]
+held:
+	ldrb w5, [x3, #8 << 2]
+	cbnz w5, held
+	say 'R'
 .elseif MODE == 4
 	mov x21, #1
 	mov x22, #8
@@ -104,6 +197,15 @@ aborted:
 .align 4
 count:
 	.word 0
+
+.if MODE == 6
+word:
+	.word PATTERN
+.align 12
+table: /* of 1 GiB each: devices, nothing, memory; behind ALIAS memory again */
+	.quad 0x405, 0, 0x80000701, 0, 0, 0x80000701
+	.fill 506, 8, 0
+.endif
 
 .align 11
 vectors:
