@@ -5,12 +5,10 @@ import pathlib
 import re
 import struct
 import subprocess
-from types import SimpleNamespace
 
 import jsonschema
 import pytest
 
-import foreign
 import guests
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -144,15 +142,6 @@ def test_accel_on_is_refused_with_the_reason(tmp_path, text, why):
     result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
     assert result.returncode == 65
     assert why in result.stderr, result.stderr
-
-
-def test_files_of_other_people():
-    """Read with success, or with what is not supported, line by line (tests/foreign)."""
-    def run(folder, words):
-        done = subprocess.run([QVM, words, "dryrun"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-        return SimpleNamespace(status=done.returncode, error=done.stderr)
-
-    foreign.check("x86_64", run)
 
 
 def test_dryrun_prints_the_machine(tmp_path):

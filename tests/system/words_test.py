@@ -5,6 +5,7 @@ import struct
 import subprocess
 import time
 
+import foreign
 import guests
 from guests import marked
 
@@ -276,3 +277,8 @@ def test_a_halt_that_does_not_exit(host):
 def test_debug_shows_more(host):
     """`debug` adds that kind of message; what the VM does otherwise is the same."""
     assert host.qvm("ram 1m\ndebug\nload 0x7c00,/payload/hi.bin\nvdev ser8250 hostdev >-\n").text == "Hi\n"
+
+
+def test_files_of_other_people(host):
+    """Read with success, or with what is not supported, line by line (tests/foreign)."""
+    foreign.check("x86_64", host.board, "/payload/build-asan/qvm")

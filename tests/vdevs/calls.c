@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vdev calls: what AArch64 has of instruction traps and of a vCPU's state, for
- * tests/guests/aarch64/small.S. `any`: takes by HVC all functions that are nobody's, too. `own`: asks for a
- * function of PSCI, which is refused.
+ * tests/guests/aarch64/small.S. `any`: takes by HVC all functions that are nobody's, too. `own`:
+ * asks for a function of PSCI, which is refused.
  */
 #include <stdbool.h>
 #include <qvm/guest.h>

@@ -232,10 +232,10 @@ static int gen_fdt_key(vdev_t *vdp, int parent, uint32_t phandle)
 		err = qvmx_fdt_prop(vdp, key, "label", "power button", sizeof("power button"));
 	if (err == EOK)
 		err = qvmx_fdt_prop_cells(vdp, key, "linux,code", (uint32_t[]){ KEY_POWER }, 1);
-	return err != EOK ? err
-			  : qvmx_fdt_prop_cells(vdp, key, "gpios",
-						(uint32_t[]){ phandle, (uint32_t)gpio->button, 0 },
-						3);
+	return err != EOK
+		       ? err
+		       : qvmx_fdt_prop_cells(vdp, key, "gpios",
+					     (uint32_t[]){ phandle, (uint32_t)gpio->button, 0 }, 3);
 }
 
 static int gen_fdt(vdev_t *vdp, int parent)

@@ -687,6 +687,8 @@ static void what_is_refused(void **state)
 	test_refused("ram 8m vdev virtio-net tapdev lo", "no tap interface");
 	test_refused("ram 8m vdev virtio-net tapdev " TAP " legacy", "0.9.5");
 	test_refused("ram 8m vdev virtio-net tapdev " TAP " peer /dev/vdevpeers/vp0", "not built");
+	test_refused("ram 8m vdev virtio-net peer /dev/vdevpeers/vp0", "not built");
+	assert_null(strstr(vdevtest_errors(), "needs its other end")); /* it has been given one */
 	test_refused("ram 8m vdev virtio-net tapdev " TAP " mac 01:00:00:00:00:01", "single");
 	test_refused("ram 8m vdev virtio-net tapdev " TAP " mac 00:00:00:00:00:00", "single");
 }

@@ -63,8 +63,8 @@ int walk_translate(const struct memory *mem, const struct walk_regime *regime, u
 	}
 	if (regime->sctlr & SCTLR_EE)
 		return -ENOTSUP;
-	if (h.off || !h.granule_bits || h.size_bits < MIN_SIZE_BITS ||
-	    h.size_bits > ADDRESS_BITS || !is_inside(&h, gva, upper))
+	if (h.off || !h.granule_bits || h.size_bits < MIN_SIZE_BITS || h.size_bits > ADDRESS_BITS ||
+	    !is_inside(&h, gva, upper))
 		return -ENOENT;
 
 	const unsigned stride = h.granule_bits - 3; /* bits of an address that a level takes */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a virtual address of EL1 and EL0 to a guest-physical one, by the guest's page tables: KVM has
- * no such call on AArch64. Reads the guest's memory and changes nothing; permissions are not looked
- * at. Any thread; knows nothing of the machine that it runs on.
+ * From a virtual address of EL1 and EL0 to a guest-physical one, by the guest's page tables: KVM
+ * has no such call on AArch64. Reads the guest's memory and changes nothing; permissions are not
+ * looked at. Any thread; knows nothing of the machine that it runs on.
  */
 #ifndef ENGINE_KVM_AARCH64_WALK_H
 #define ENGINE_KVM_AARCH64_WALK_H
