@@ -11,7 +11,14 @@
 /* Cells of an interrupt specifier of a GIC. */
 enum { GIC_SPI = 0, GIC_PPI = 1, GIC_FIRST_PPI = 16, GIC_FIRST_SPI = 32 };
 enum { EDGE_RISING = 1, LEVEL_HIGH = 4, GIC2_CPU_MASK_SHIFT = 8 };
-enum { PCI_RANGE_MEM32 = 0x02000000, PCI_DEV_SHIFT = 11, PCI_RIDS = 0x10000, NUM_LINES = 4 };
+enum {
+	PCI_RANGE_IO = 0x01000000,
+	PCI_RANGE_MEM32 = 0x02000000,
+	PCI_RANGE_CELLS = 7,
+	PCI_DEV_SHIFT = 11,
+	PCI_RIDS = 0x10000,
+	NUM_LINES = 4
+};
 
 /* A node of the user's that stands for one of ours: others refer to it by this phandle. */
 struct stub {
@@ -446,8 +453,22 @@ static int build_pci(struct devtree *t, const struct devtree_config *c)
 {
 	const struct devtree_range *m = &c->pci.mem32;
 	const uint32_t bus_range[] = { 0, (uint32_t)(c->pci.ecam.len >> 20) - 1 };
-	const uint32_t window[] = { PCI_RANGE_MEM32,	0, (uint32_t)m->start, 0,
-				    (uint32_t)m->start, 0, (uint32_t)m->len };
+	const struct devtree_range *io = &c->pci.io;
+	const uint64_t at = c->pci.ports + io->start;
+	const uint32_t windows[] = { PCI_RANGE_MEM32,
+				     0,
+				     (uint32_t)m->start,
+				     0,
+				     (uint32_t)m->start,
+				     0,
+				     (uint32_t)m->len,
+				     PCI_RANGE_IO,
+				     0,
+				     (uint32_t)io->start,
+				     (uint32_t)(at >> 32),
+				     (uint32_t)at,
+				     0,
+				     (uint32_t)io->len };
 	char name[32];
 	int node, rc;
 
@@ -466,7 +487,8 @@ static int build_pci(struct devtree *t, const struct devtree_config *c)
 	if (!rc)
 		rc = prop_ranges(t, node, "reg", &c->pci.ecam, 1);
 	if (!rc)
-		rc = devtree_prop_cells(t, node, "ranges", window, ARRAY_LEN(window));
+		rc = devtree_prop_cells(t, node, "ranges", windows,
+					PCI_RANGE_CELLS * (io->len ? 2 : 1));
 	if (!rc)
 		rc = devtree_prop(t, node, "dma-coherent", NULL, 0);
 	if (!rc && c->pci.has_intx)

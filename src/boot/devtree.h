@@ -42,6 +42,8 @@ struct devtree_config {
 	unsigned timers[4]; /* secure, physical, virtual, hypervisor */
 	struct {
 		struct devtree_range ecam, mem32;
+		struct devtree_range io; /* ports of the bus */
+		uint64_t ports;		 /* where port 0 lies in memory */
 		bool has_intx;
 		unsigned intx[4]; /* pin p of device d has intx[(d + p) % 4] */
 	} pci;

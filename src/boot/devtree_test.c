@@ -34,6 +34,8 @@ static struct devtree_config config_make(unsigned version, bool frame)
 		.timers = { 29, 30, 27, 26 },
 		.pci = { .ecam = { 0x40000000, 0x100000 },
 			 .mem32 = { 0x50000000, 0x10000000 },
+			 .io = { 0x1000, 0xf000 },
+			 .ports = 0x41000000,
 			 .has_intx = true,
 			 .intx = { 480, 481, 482, 483 } },
 	};
@@ -123,6 +125,11 @@ static void the_machine_is_described(void **state)
 	assert_int_equal(cell(fdt, "/serial@1c090000", "interrupts", 1), 5);
 	assert_int_equal(cell(fdt, "/serial@1c090000", "interrupts", 2), 4);
 	assert_int_equal(cell(fdt, "/virtio_mmio@1c0d0000", "interrupts", 2), 1);
+	/* Ports: their number on the bus, then where that lies. */
+	assert_int_equal(cell(fdt, "/pcie@40000000", "ranges", 7), 0x01000000);
+	assert_int_equal(cell(fdt, "/pcie@40000000", "ranges", 9), 0x1000);
+	assert_int_equal(cell(fdt, "/pcie@40000000", "ranges", 11), 0x41001000);
+	assert_int_equal(cell(fdt, "/pcie@40000000", "ranges", 13), 0xf000);
 	/* Device 1, INTB goes to the third line. */
 	assert_int_equal(cell(fdt, "/pcie@40000000", "interrupt-map", 50), 1 << 11);
 	assert_int_equal(cell(fdt, "/pcie@40000000", "interrupt-map", 53), 2);

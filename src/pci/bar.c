@@ -187,9 +187,11 @@ static enum bus_result bar_access(void *opaque, unsigned cookie, struct bus_acce
 
 static struct bus_region bar_region(struct pci_bar *bar, uint64_t addr)
 {
+	const uint64_t ports = bar->dev->bus->info.ports;
+
 	return (struct bus_region){
-		.space = is_io(bar) ? ENGINE_IO : ENGINE_MEM,
-		.start = addr,
+		.space = is_io(bar) && !ports ? ENGINE_IO : ENGINE_MEM,
+		.start = is_io(bar) ? ports + addr : addr,
 		.len = bar->info.size,
 		.handler = bar_access,
 		.opaque = bar,

@@ -509,14 +509,43 @@ static void test_two_movers(void **state)
 	close(fd);
 }
 
+/* Where the processor has no ports those of the bus lie in memory. */
+static void test_ports_in_memory(void **state)
+{
+	const uint64_t ports = 0x41000000;
+	struct pci_device *dev;
+	struct machine m;
+
+	(void)state;
+	machine_create_with(&m, ports);
+	dev = machine_add(&m, PCI_DEVFN_NEXT, 1, 1);
+	assert_int_equal(bar_add(dev, 0, PCI_BAR_IO, 0x20), 0);
+	machine_start(&m);
+	assert_false(mem_answers(&m, ports + IO_BASE));
+	cfg_write(&m, 8, 4, 2, 1);
+	assert_true(mem_answers(&m, ports + IO_BASE));
+	assert_int_equal(mem_read(&m, ports + IO_BASE + 4, 1), 4);
+	assert_int_equal(cfg_read(&m, 8, 0x10, 4), IO_BASE | 1);
+	cfg_write(&m, 8, 0x10, 4, IO_BASE + 0x100);
+	assert_true(mem_answers(&m, ports + IO_BASE + 0x100));
+	assert_false(mem_answers(&m, ports + IO_BASE));
+	machine_destroy(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_bars),    cmocka_unit_test(test_place),
-		cmocka_unit_test(test_sizing),	    cmocka_unit_test(test_decode),
-		cmocka_unit_test(test_move),	    cmocka_unit_test(test_move_64),
-		cmocka_unit_test(test_doorbells),   cmocka_unit_test(test_doorbell_refused),
-		cmocka_unit_test(test_random_walk), cmocka_unit_test(test_two_movers),
+		cmocka_unit_test(test_bad_bars),
+		cmocka_unit_test(test_place),
+		cmocka_unit_test(test_sizing),
+		cmocka_unit_test(test_decode),
+		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_move_64),
+		cmocka_unit_test(test_doorbells),
+		cmocka_unit_test(test_doorbell_refused),
+		cmocka_unit_test(test_ports_in_memory),
+		cmocka_unit_test(test_random_walk),
+		cmocka_unit_test(test_two_movers),
 	};
 
 	return cmocka_run_group_tests_name("bar", tests, NULL, NULL);

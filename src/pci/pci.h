@@ -47,6 +47,7 @@ struct pci_bus_info {
 	unsigned ecam_buses;		    /* 1 MiB each, from bus 0 on; 0: no ECAM */
 	bool config_ports;		    /* 0xcf8 and 0xcfc too */
 	struct pci_window mem32, mem64, io; /* where BARs may lie; mem32 below 4 GiB */
+	uint64_t ports; /* guest-physical address of port 0; 0: ports are the processor's */
 };
 
 /* Called for accesses to the window of a capability (pci_capability_info); no lock is held. */

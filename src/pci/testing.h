@@ -74,9 +74,12 @@ static inline struct pci_device *machine_add(struct machine *m, int devfn, uint1
 	return dev;
 }
 
-static inline void machine_create(struct machine *m)
+/* ports: where the bus's port 0 lies in memory; 0: they are the processor's. */
+static inline void machine_create_with(struct machine *m, uint64_t ports)
 {
-	const struct pci_bus_info info = machine_info();
+	struct pci_bus_info info = machine_info();
+
+	info.ports = ports;
 
 	memset(m, 0, sizeof(*m));
 	m->engine = bench_create();
@@ -86,6 +89,11 @@ static inline void machine_create(struct machine *m)
 	assert_int_equal(pci_bus_create(&info, &m->pci), 0);
 	bus_reader_add(m->bus, &m->reader);
 	machine_add(m, HOST_BRIDGE, 0x1c05, 0x0002);
+}
+
+static inline void machine_create(struct machine *m)
+{
+	machine_create_with(m, 0);
 }
 
 static inline void machine_start(struct machine *m)

@@ -103,6 +103,7 @@ static int vm_pci_create(struct vm *vm)
 		.config_ports = PCI_HAS_CONFIG_PORTS,
 		.mem32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN },
 		.io = { ADDRESS_PCI_IO, ADDRESS_PCI_IO_LEN },
+		.ports = ADDRESS_PCI_PORTS,
 	};
 	int rc = pci_bus_create(&info, &vm->pci);
 

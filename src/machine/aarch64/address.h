@@ -14,8 +14,9 @@
 #define ADDRESS_ECAM_BUS_LEN  0x100000ull
 #define ADDRESS_PCI_MEM32     0x32000000ull
 #define ADDRESS_PCI_MEM32_LEN 0x0c000000ull
-#define ADDRESS_PCI_IO	      0ull /* there are no ports */
-#define ADDRESS_PCI_IO_LEN    0ull
+#define ADDRESS_PCI_PORTS     0x3f200000ull /* where the bus's port 0 lies in memory */
+#define ADDRESS_PCI_IO	      0x1000ull
+#define ADDRESS_PCI_IO_LEN    0xf000ull
 #define PCI_HAS_CONFIG_PORTS  false
 
 /* The interrupt controller, if the file does not say; the rest of it lies behind its distributor.

@@ -9,6 +9,8 @@ static const struct plan_region fixed[] = {
 	  "the PCI configuration space" },
 	{ PLAN_MEM, PLAN_PLATFORM, ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN,
 	  "the PCI memory window" },
+	{ PLAN_MEM, PLAN_PLATFORM, ADDRESS_PCI_PORTS, ADDRESS_PCI_IO + ADDRESS_PCI_IO_LEN,
+	  "the PCI port window" },
 };
 
 int plan_fixed_add(struct plan *plan)

@@ -14,6 +14,7 @@
 #define ADDRESS_PCI_MEM32    0xe8000000ull
 #define ADDRESS_PCI_MEM32_LEN \
 	0x10000000ull /* up to 0xf7ffffff: stock files put their ioapic at 0xf8000000 */
+#define ADDRESS_PCI_PORTS     0ull /* ports are the processor's */
 #define ADDRESS_PCI_IO	      0xc000ull
 #define ADDRESS_PCI_IO_LEN    0x1000ull
 #define ADDRESS_IOAPIC	      0xfec00000ull

@@ -109,7 +109,9 @@ static struct devtree_config config_of(struct vm *vm, const struct ranges *range
 			 .frame = { gic->frame, gic->frame ? GIC_FRAME_LEN : 0 } },
 		.timers = { TIMER_SECURE, TIMER_PHYSICAL, TIMER_VIRTUAL, TIMER_HYPERVISOR },
 		.pci = { .ecam = { ADDRESS_ECAM, ADDRESS_ECAM_BUSES * ADDRESS_ECAM_BUS_LEN },
-			 .mem32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN } },
+			 .mem32 = { ADDRESS_PCI_MEM32, ADDRESS_PCI_MEM32_LEN },
+			 .io = { ADDRESS_PCI_IO, ADDRESS_PCI_IO_LEN },
+			 .ports = ADDRESS_PCI_PORTS },
 	};
 
 	if (!c.gic.name)
