@@ -46,6 +46,14 @@ int irq_create(struct engine *engine, struct irq **ret_irq)
 		return -ENOMEM;
 	irq->engine = engine;
 	pthread_mutex_init(&irq->lock, NULL);
+	/* Pins that an eventfd raises need their routes before the first message has one: a GIC
+	 * begins with others. */
+	int rc = engine->ops->routes_set(engine, NULL, 0);
+
+	if (rc) {
+		irq_destroy(irq);
+		return rc;
+	}
 	*ret_irq = irq;
 	return 0;
 }

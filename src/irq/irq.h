@@ -29,6 +29,7 @@ struct irq_vector {
 	uint32_t data;
 };
 
+/* When all vCPUs are there. */
 int irq_create(struct engine *engine, struct irq **ret_irq) MUST_CHECK;
 void irq_destroy(struct irq *irq);
 struct engine *irq_engine(const struct irq *irq);

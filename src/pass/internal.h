@@ -97,6 +97,7 @@ int pass_pci_plan(struct pass_set *set, const struct conf_pass *pass,
 		  const struct conf_pass_loc *loc) MUST_CHECK;
 int pass_pci_open(struct pass_pci *p) MUST_CHECK;
 int pass_pci_attach(struct pass_pci *p, struct irq *irq, const char **ret_why) MUST_CHECK;
+int pass_pci_start(struct pass_pci *p) MUST_CHECK;
 void pass_pci_quiesce(struct pass_pci *p);
 void pass_pci_free(struct pass_pci *p);
 
@@ -114,6 +115,7 @@ int pass_intr_plan(struct pass_set *set, const struct conf_pass *pass,
 		   const struct conf_pass_intr *intr) MUST_CHECK;
 int pass_intr_open(struct pass_intr *intr) MUST_CHECK;
 int pass_intr_attach(struct pass_intr *intr, struct irq *irq, const char **ret_why) MUST_CHECK;
+int pass_intr_start(struct pass_intr *intr) MUST_CHECK;
 void pass_intr_stop(struct pass_intr *intr);
 void pass_intr_free(struct pass_intr *intr);
 

@@ -124,8 +124,13 @@ int pass_intr_attach(struct pass_intr *intr, struct irq *irq, const char **ret_w
 	rc = intr->conf->at_once ? irq_line_source_add(intr->irq_line, &intr->source)
 				 : irq_relay_create(irq, intr->irq_line, gsi, intr->fd,
 						    intr->unmask_fd, &intr->relay);
-	if (!rc)
-		rc = -pthread_create(&intr->thread, NULL, intr_main, intr);
+	return rc;
+}
+
+int pass_intr_start(struct pass_intr *intr)
+{
+	int rc = -pthread_create(&intr->thread, NULL, intr_main, intr);
+
 	intr->started = !rc;
 	return rc;
 }

@@ -247,6 +247,21 @@ int pass_attach(struct pass_set *set, struct engine *engine, const struct memory
 	return rc;
 }
 
+int pass_start(struct pass_set *set, const char **ret_why)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < set->num_devices && !rc; i++) {
+		*ret_why = set->devices[i]->label;
+		rc = pass_pci_start(set->devices[i]);
+	}
+	for (struct pass_intr *intr = set->intrs; intr && !rc; intr = intr->next) {
+		*ret_why = intr->label;
+		rc = pass_intr_start(intr);
+	}
+	return rc;
+}
+
 int pass_access(struct pass_set *set, enum engine_space space, uint64_t addr, bool write,
 		unsigned len, uint64_t *value)
 {

@@ -47,6 +47,10 @@ int pass_claim(struct pass_set *set) MUST_CHECK;
 int pass_attach(struct pass_set *set, struct engine *engine, const struct memory *mem,
 		struct bus *bus, struct irq *irq, const char **ret_why) MUST_CHECK;
 
+/* The guest starts: from now on the devices' interrupts come, since there is a controller to take
+ * them. *ret_why says what failed. */
+int pass_start(struct pass_set *set, const char **ret_why) MUST_CHECK;
+
 /* An access that a vdev before it does: *value is what was read, or what is written. -EPERM: the
  * file does not allow it; -EINVAL: not such a width there, or nothing is passed there. Any thread.
  */

@@ -586,8 +586,14 @@ int pass_pci_attach(struct pass_pci *p, struct irq *irq, const char **ret_why)
 	if (rc)
 		return rc;
 	forward_command(p, 0);
+	return 0;
+}
+
+int pass_pci_start(struct pass_pci *p)
+{
 	pthread_mutex_lock(&p->mtx);
-	rc = intx_set(p);
+	int rc = intx_set(p);
+
 	pthread_mutex_unlock(&p->mtx);
 	return rc;
 }

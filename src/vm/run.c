@@ -779,6 +779,7 @@ static int vm_assemble(struct vm *vm)
 	STEP(vm->engine->ops->vcpu_boot(vm->cpus[0].gcp, &boot),
 	     "KVM does not take the boot vCPU's registers");
 	STEP(vdev_host_starting(vm->vdevs, vm->cpus[0].gcp), "the vdevs' threads do not start");
+	STEP(pass_start(vm->passes, &why), why);
 	return 0;
 }
 
