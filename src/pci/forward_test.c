@@ -162,6 +162,7 @@ static void test_msi_sends_what_the_guest_has_set(void **state)
 	assert_int_equal(data, 0x4347);
 	/* The third was not allowed; and nothing is sent by a function that is no bus master. */
 	signal_message(f, 2);
+	assert_int_equal(bench_messages(f->m.engine, 0, NULL, NULL), 0);
 	cfg_write(&f->m, DEVFN, 4, 2, 0);
 	signal_message(f, 0);
 	assert_int_equal(bench_messages(f->m.engine, 0, NULL, NULL), 0);
