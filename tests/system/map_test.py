@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """qvm-map on files, without KVM: the picture has all of the machine, and its boxes do not lie over one another."""
+import json
 import subprocess
 import xml.etree.ElementTree as xml
+
+import jsonschema
 
 import guests
 from guests import TOP
@@ -28,6 +31,17 @@ def test_the_picture_has_the_machine(tmp_path):
                   "ioapic  “myioapic”", "virtio-blk  “disk-0”", "PCI 00:01.0  1af4:1042  class 0180", "disk&1", "from image",
                   "to qvm's terminal", "interrupt myioapic:4", "ports 0x3f8-0x3ff", "4: vdev ser8250"):
         assert words in said, (words, said)
+
+
+def test_passed_devices_are_in_it(tmp_path):
+    """What is passed, and the vdev before a part of it; the same in the document that the picture is made of."""
+    text = "ram 1m\nvdev clk-guard loc mem:0x30000008 rule 0=mask,f\npass loc 0x30000000,0x1000,rwn=0xfed40000\n"
+    done = draw(tmp_path, text)
+    assert done.returncode == 0, done.stderr
+    boxes = [box.get("class") for box in xml.fromstring(done.stdout).iter(f"{SVG}rect")]
+    assert "pass" in boxes and "guard" in boxes
+    said = subprocess.run([TOP / "build-asan/qvm", "--format=json", "@vm.qvmconf", "dryrun"], cwd=tmp_path, capture_output=True, check=True).stdout
+    jsonschema.validate(json.loads(said), json.loads((TOP / "docs/schema/qvm-dryrun.schema.json").read_text()))
 
 
 def test_boxes_do_not_overlap(tmp_path):
