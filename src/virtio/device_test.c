@@ -394,9 +394,7 @@ static void test_status_walk(void **state)
 			model = 0;
 			features = 0;
 		} else {
-			model |= value & (ACK | VIRTIO_STATUS_FAILED);
-			if (model & ACK)
-				model |= value & DRIVER;
+			model |= value & (ACK | DRIVER | VIRTIO_STATUS_FAILED);
 			if (model & DRIVER && features)
 				model |= value & FEATURES_OK;
 			if (model & FEATURES_OK)

@@ -92,16 +92,15 @@ uint8_t virtio_device_status(struct virtio_device *vd)
 
 /*
  * The bits that a driver may set, in the order in which one write sets them, and what must be set
- * before.
+ * before. ACKNOWLEDGE tells a device nothing, and U-Boot leaves it out after its second reset.
  */
 static const struct {
 	uint8_t bit, needs;
 } status_rules[] = {
 	{ VIRTIO_STATUS_ACKNOWLEDGE, 0 },
-	{ VIRTIO_STATUS_DRIVER, VIRTIO_STATUS_ACKNOWLEDGE },
-	{ VIRTIO_STATUS_FEATURES_OK, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER },
-	{ VIRTIO_STATUS_DRIVER_OK,
-	  VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK },
+	{ VIRTIO_STATUS_DRIVER, 0 },
+	{ VIRTIO_STATUS_FEATURES_OK, VIRTIO_STATUS_DRIVER },
+	{ VIRTIO_STATUS_DRIVER_OK, VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK },
 	{ VIRTIO_STATUS_FAILED, 0 },
 };
 

@@ -277,7 +277,7 @@ struct model {
 
 static void model_write(struct model *m, uint8_t value)
 {
-	static const uint8_t bits[] = { 1, 2, 8, 4, 0x80 }, needs[] = { 0, 1, 3, 0xb, 0 };
+	static const uint8_t bits[] = { 1, 2, 8, 4, 0x80 }, needs[] = { 0, 0, 2, 0xa, 0 };
 
 	if (!value) {
 		*m = (struct model){ 0 };
