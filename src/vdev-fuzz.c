@@ -35,6 +35,7 @@ static const char usage[] =
 	"  --seed N              of what is made (default 1)\n"
 	"  --limit SECONDS       a line without an answer for so long is a hang (default 20)\n"
 	"  --vdev-dir DIR        look for other vdevs in DIR first; repeatable\n"
+	"  --stand-in [block:]PATH=FILE, char:PATH   what vdevs find at PATH; repeatable\n"
 	"  --quiet               print only what was found, and the last line\n"
 	"  --help, --version\n"
 	"\n"
@@ -53,6 +54,7 @@ enum {
 	OPT_SEED,
 	OPT_LIMIT,
 	OPT_VDEV_DIR,
+	OPT_STAND_IN,
 	OPT_QUIET,
 	OPT_HELP,
 	OPT_VERSION
@@ -69,6 +71,7 @@ static const struct option long_options[] = {
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "limit", required_argument, NULL, OPT_LIMIT },
 	{ "vdev-dir", required_argument, NULL, OPT_VDEV_DIR },
+	{ "stand-in", required_argument, NULL, OPT_STAND_IN },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -127,6 +130,10 @@ static int option(struct fuzz_setup *setup, struct command *command, int opt, co
 		return -1;
 	case OPT_VDEV_DIR:
 		return command_dir(command, value) ? wrong("too many --vdev-dir") : -1;
+	case OPT_STAND_IN:
+		return command_standin(command, value)
+			       ? wrong("--stand-in takes [block:]PATH=FILE or char:PATH")
+			       : -1;
 	case OPT_QUIET:
 		setup->quiet = true;
 		return -1;

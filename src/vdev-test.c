@@ -43,6 +43,7 @@ static const char usage[] =
 	"start on\n"
 	"  --limit SECONDS       end if a request takes longer (default 60; 0: never)\n"
 	"  --vdev-dir DIR        look for other vdevs in DIR first; repeatable\n"
+	"  --stand-in [block:]PATH=FILE, char:PATH   what vdevs find at PATH; repeatable\n"
 	"  --measure             print how fast this is, with this vdev\n"
 	"  --list                print the requests\n"
 	"  --help, --version\n"
@@ -84,6 +85,7 @@ enum {
 	OPT_FAIL,
 	OPT_LIMIT,
 	OPT_VDEV_DIR,
+	OPT_STAND_IN,
 	OPT_MEASURE,
 	OPT_LIST,
 	OPT_HELP,
@@ -101,6 +103,7 @@ static const struct option long_options[] = {
 	{ "fail", required_argument, NULL, OPT_FAIL },
 	{ "limit", required_argument, NULL, OPT_LIMIT },
 	{ "vdev-dir", required_argument, NULL, OPT_VDEV_DIR },
+	{ "stand-in", required_argument, NULL, OPT_STAND_IN },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
 	{ "list", no_argument, NULL, OPT_LIST },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -155,6 +158,10 @@ static int option(struct arguments *args, int opt, char *value)
 		return -1;
 	case OPT_VDEV_DIR:
 		return command_dir(&args->command, value) ? wrong("%s", "too many --vdev-dir") : -1;
+	case OPT_STAND_IN:
+		return command_standin(&args->command, value)
+			       ? wrong("--stand-in [block:]PATH=FILE or char:PATH, not '%s'", value)
+			       : -1;
 	case OPT_MEASURE:
 		args->measure = true;
 		return -1;

@@ -213,6 +213,9 @@ int vdev_host_intr_plan(struct vdev_host *host, const struct conf_intr *intr, co
 /* After vdev_host_attach; *ret_gsi: its number for the engine, -1: none. */
 struct irq_line *vdev_host_intr_line(const struct vdev_host *host, unsigned line, int *ret_gsi);
 
+/* An input of a controller changes, whoever drives it; on the bench. 0 or a negative errno. */
+int vdev_host_input(struct vdev_instance *pic, unsigned pin, bool level);
+
 /* The vector of the 8259s' interrupt, negative: there is none. On the boot vCPU's thread. */
 int vdev_host_extint(struct vdev_host *host);
 

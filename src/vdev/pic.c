@@ -283,6 +283,11 @@ static int line_signal(void *opaque, unsigned pin, bool level)
 	return -rc;
 }
 
+int vdev_host_input(struct vdev_instance *pic, unsigned pin, bool level)
+{
+	return line_signal(pic, pin, level);
+}
+
 /* A controller on a line of another one hears of what the guest does to that line. */
 static void controller_notified(void *opaque, int what)
 {

@@ -2,11 +2,13 @@
 #include "vdevtest/command.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "vdevtest/hostcalls.h"
+#include "vdevtest/standin.h"
 
 static char *own(struct command *c, char *text)
 {
@@ -40,6 +42,14 @@ int command_fail(struct command *c, char *text)
 	    (rest && !command_number(rest, UINT64_MAX, &f.times)))
 		return -1;
 	c->fails[c->num_fails++] = f;
+	return 0;
+}
+
+int command_standin(struct command *c, const char *text)
+{
+	if (c->num_standins == COMMAND_MAX_STANDINS || !standin_is_proper(text))
+		return -1;
+	c->standins[c->num_standins++] = text;
 	return 0;
 }
 
@@ -126,6 +136,8 @@ void command_to_trace(const struct command *c, FILE *trace)
 		fprintf(trace, "# fail %s:%llu:%d:%llu\n", c->fails[i].call,
 			(unsigned long long)c->fails[i].nth, c->fails[i].err,
 			(unsigned long long)c->fails[i].times);
+	for (unsigned i = 0; i < c->num_standins; i++)
+		fprintf(trace, "# stand-in %s\n", c->standins[i]);
 	for (unsigned i = 0; i < c->num_words; i++)
 		fprintf(trace, "# word %s\n", c->words[i]);
 }
@@ -134,7 +146,7 @@ const char *command_from_trace(struct command *c, const char *path, bool words)
 {
 	FILE *in = fopen(path, "re");
 	const char *why = NULL;
-	bool fails = !c->num_fails;
+	bool fails = !c->num_fails, standins = !c->num_standins;
 	char *line = NULL;
 	size_t room = 0;
 
@@ -152,6 +164,9 @@ const char *command_from_trace(struct command *c, const char *path, bool words)
 		} else if (strncmp(value, "# fail ", 7) == 0 && fails) {
 			if (command_fail(c, value + 7))
 				why = "the trace has a wrong failure of a call";
+		} else if (strncmp(value, "# stand-in ", 11) == 0 && standins) {
+			if (command_standin(c, value + 11))
+				why = "the trace has a wrong stand-in";
 		} else if (words && strncmp(value, "# vdev-dir ", 11) == 0) {
 			if (command_dir(c, value + 11))
 				why = "the trace has too many folders";
@@ -169,6 +184,9 @@ const char *command_from_trace(struct command *c, const char *path, bool words)
 
 struct vdevtest *command_start(const struct command *c)
 {
+	/* In qvm no vdev ends by writing to what nobody reads. */
+	(void)signal(SIGPIPE, SIG_IGN);
+
 	const struct vdevtest_setup setup = {
 		.words = c->words,
 		.num_words = c->num_words,
@@ -178,6 +196,8 @@ struct vdevtest *command_start(const struct command *c)
 		.seed = c->seed,
 		.fails = c->fails,
 		.num_fails = c->num_fails,
+		.standins = c->standins,
+		.num_standins = c->num_standins,
 	};
 
 	return vdevtest_start_with(&setup);

@@ -9,13 +9,20 @@
 
 #include "vdevtest/internal.h"
 
-enum { COMMAND_MAX_DIRS = 17, COMMAND_MAX_FAILS = 32, COMMAND_MAX_WORDS = 4096 };
+enum {
+	COMMAND_MAX_DIRS = 17,
+	COMMAND_MAX_FAILS = 32,
+	COMMAND_MAX_STANDINS = 16,
+	COMMAND_MAX_WORDS = 4096
+};
 
 struct command {
 	const char *dirs[COMMAND_MAX_DIRS];
 	unsigned num_dirs;
 	struct vdevtest_fail fails[COMMAND_MAX_FAILS];
 	unsigned num_fails;
+	const char *standins[COMMAND_MAX_STANDINS];
+	unsigned num_standins;
 	uint64_t seed;
 	bool has_seed; /* it was given */
 	char **words;  /* of the configuration */
@@ -25,8 +32,10 @@ struct command {
 };
 
 bool command_number(const char *text, uint64_t max, uint64_t *ret);
-/* CALL:NTH:ERRNO[:TIMES] and a folder. Nonzero: it is wrong, or too many. */
+/* CALL:NTH:ERRNO[:TIMES], what stands in for what (standin.h), and a folder. Nonzero: it is wrong,
+ * or too many. */
 int command_fail(struct command *c, char *text);
+int command_standin(struct command *c, const char *text);
 int command_dir(struct command *c, const char *dir);
 
 /*

@@ -443,6 +443,8 @@ static void script_write(struct fuzzer *f, const char *text, const char *what, b
 	fprintf(out, "# %s\n# vdev-test --script FILE --seed %" PRIu64, what, c->seed);
 	for (unsigned i = 0; i < c->num_dirs; i++)
 		fprintf(out, " --vdev-dir %s", c->dirs[i]);
+	for (unsigned i = 0; i < c->num_standins; i++)
+		fprintf(out, " --stand-in %s", c->standins[i]);
 	for (unsigned i = 0; i < c->num_words; i++)
 		fprintf(out, " '%s'", c->words[i]);
 	fprintf(out, "\n%s", text);

@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "vdevtest/coverage.h"
 #include "vdevtest/hostcalls.h"
+#include "vdevtest/standin.h"
 
 #define LONGEST_STEP (UINT64_C(1) << 34) /* ns */
 
@@ -85,6 +86,16 @@ static void look_at_mmio(struct vdevtest *t, struct target *ret)
 	}
 }
 
+static void look_at_pics(struct vdevtest *t, struct target *ret)
+{
+	const char *names[TARGET_MAX_PICS];
+	unsigned n = vdevtest_pics(t, names, TARGET_MAX_PICS);
+
+	for (unsigned i = 0; i < MIN(n, (unsigned)TARGET_MAX_PICS); i++)
+		if (strlen(names[i]) < sizeof(ret->pics[0]))
+			strcpy(ret->pics[ret->num_pics++], names[i]);
+}
+
 void target_look_at(struct vdevtest *t, struct target *ret)
 {
 	struct vdevtest_region all[TARGET_MAX_REGIONS];
@@ -95,6 +106,11 @@ void target_look_at(struct vdevtest *t, struct target *ret)
 	for (unsigned dev = 1; dev < NUM_DEVS; dev++)
 		look_at_pci(t, ret, dev);
 	look_at_mmio(t, ret);
+	look_at_pics(t, ret);
+	n = vdevtest_instructions(t, ret->instructions, TARGET_MAX_INSTRUCTIONS);
+	ret->num_instructions = MIN(n, (unsigned)TARGET_MAX_INSTRUCTIONS);
+	ret->num_standins = standin_count();
+	ret->has_button = vdevtest_button(t);
 	n = vdevtest_regions(t, all, TARGET_MAX_REGIONS);
 	for (unsigned i = 0; i < n; i++)
 		if (!is_core(&all[i]))
@@ -310,20 +326,101 @@ static void line_pci(struct dice *d, unsigned dev, struct strbuf *out)
 			      number(d) & UINT32_MAX);
 }
 
-static void line_else(struct dice *d, struct strbuf *out)
+/* One that the vdevs made in the last run, if it can be. */
+static const char *call_name(struct dice *d)
 {
-	static const char *const errors[] = { "EIO", "ENOMEM", "EAGAIN", "EINTR", "ENOSPC" };
-	static const char *const calls[] = { "read",	       "write",		  "readv",
-					     "writev",	       "pread",		  "pwrite",
-					     "preadv",	       "pwritev",	  "malloc",
-					     "calloc",	       "io_uring_submit", "getrandom",
-					     "timerfd_settime" };
+	unsigned num = 0, at;
+	uint64_t count = 0;
 
+	while (hostcalls_name(num))
+		num++;
+	at = (unsigned)dice_roll(d, num);
+	for (unsigned i = 0; i < num && !one_in(d, 64); i++, at = (at + 1) % num)
+		if (hostcalls_count(hostcalls_name(at), &count) == 0 && count)
+			break;
+	return hostcalls_name(at);
+}
+
+static void line_fail(struct dice *d, struct strbuf *out)
+{
+	static const char *const errors[] = { "EIO",	"ENOMEM",     "EAGAIN", "EINTR",
+					      "ENOSPC", "EBADFD",     "EINVAL", "ENODEV",
+					      "EBUSY",	"EOPNOTSUPP", "SHORT",	"SHORT" };
+
+	strbuf_printf(out, "x-fail %s %u %s %u\n", call_name(d), (unsigned)dice_roll(d, 3) + 1,
+		      errors[dice_roll(d, ARRAY_LEN(errors))], (unsigned)dice_roll(d, 2) + 1);
+}
+
+/* What comes from the host's side of a device: records of small words. */
+static void line_host_input(struct dice *d, const struct target *target, struct strbuf *out)
+{
+	unsigned n = (unsigned)dice_roll(d, target->num_standins);
+
+	if (one_in(d, 32)) {
+		strbuf_printf(out, "x-host-remove %u\n", n);
+		return;
+	}
+	strbuf_printf(out, "x-host-input %u ", n);
+	blob(d, out);
+	strbuf_add_char(out, '\n');
+}
+
+static void line_instruction(struct dice *d, const struct target *target, struct strbuf *out)
+{
+	const struct vdevtest_instruction *i =
+		&target->instructions[dice_roll(d, target->num_instructions)];
+	uint32_t which = i->number + (uint32_t)(one_in(d, 8) ? dice_roll(d, 5) - 2 : 0);
+
+	if (i->cpuid)
+		strbuf_printf(out, "x-cpuid 0x%x\n", which);
+	else if (one_in(d, 2))
+		strbuf_printf(out, "x-msr-read 0x%x\n", which);
+	else
+		strbuf_printf(out, "x-msr-write 0x%x 0x%" PRIx64 "\n", which, number(d));
+}
+
+static void line_interrupt(struct dice *d, const struct target *target, struct strbuf *out)
+{
+	if (one_in(d, 4))
+		strbuf_printf(out, "x-eoi %u\n", (unsigned)dice_roll(d, 256));
+	else if (one_in(d, 4))
+		strbuf_add_text(out, "x-acknowledge\n");
+	else
+		strbuf_printf(out, "set_irq_in %s in %u %u\n",
+			      target->pics[dice_roll(d, target->num_pics)],
+			      (unsigned)dice_roll(d, one_in(d, 8) ? 256 : 16),
+			      (unsigned)dice_roll(d, 2));
+}
+
+/* What else a machine and its host do to a vdev. True: a line is there. */
+static bool line_around(struct dice *d, const struct target *target, struct strbuf *out)
+{
+	switch (dice_roll(d, 5)) {
+	case 0:
+		strbuf_add_text(out,
+				target->has_button && one_in(d, 2) ? "x-button\n" : "x-status\n");
+		return true;
+	case 1:
+		if (target->num_instructions)
+			line_instruction(d, target, out);
+		return target->num_instructions;
+	case 2:
+		if (target->num_pics)
+			line_interrupt(d, target, out);
+		return target->num_pics;
+	default:
+		if (target->num_standins)
+			line_host_input(d, target, out);
+		return target->num_standins;
+	}
+}
+
+static void line_else(struct dice *d, const struct target *target, struct strbuf *out)
+{
 	if (one_in(d, 3))
-		strbuf_printf(out, "x-fail %s %u %s %u\n", calls[dice_roll(d, ARRAY_LEN(calls))],
-			      (unsigned)dice_roll(d, 3) + 1,
-			      errors[dice_roll(d, ARRAY_LEN(errors))],
-			      (unsigned)dice_roll(d, 2) + 1);
+		line_fail(d, out);
+	else if (one_in(d, 2) && line_around(d, target, out))
+		return;
 	else if (one_in(d, 3))
 		strbuf_add_text(out, "clock_step\n");
 	else
@@ -335,8 +432,8 @@ static void line(struct dice *d, const struct target *target, struct strbuf *out
 {
 	unsigned i = target->num_pci ? (unsigned)dice_roll(d, target->num_pci) : 0;
 
-	if (one_in(d, 12))
-		line_else(d, out);
+	if (one_in(d, 8))
+		line_else(d, target, out);
 	else if (target->num_pci && target->pci[i].dev < VDEVTEST_MMIO && one_in(d, 16))
 		line_pci(d, target->pci[i].dev, out);
 	else if (target->num_pci && target->pci[i].num_queues && dice_roll(d, 5))
@@ -344,7 +441,7 @@ static void line(struct dice *d, const struct target *target, struct strbuf *out
 	else if (target->num_regions)
 		line_register(d, target, out);
 	else
-		line_else(d, out);
+		line_else(d, target, out);
 }
 
 void input_make(struct dice *d, const struct target *target, struct strbuf *out)

@@ -9,7 +9,13 @@
 #include "base/strbuf.h"
 #include "vdevtest/internal.h"
 
-enum { INPUT_MAX_LINES = 200, INPUT_MAX_TEXT = 48 << 10, TARGET_MAX_REGIONS = 256 };
+enum {
+	INPUT_MAX_LINES = 200,
+	INPUT_MAX_TEXT = 48 << 10,
+	TARGET_MAX_REGIONS = 256,
+	TARGET_MAX_PICS = 8,
+	TARGET_MAX_INSTRUCTIONS = 64,
+};
 
 /* What there is to attack. */
 struct target {
@@ -19,6 +25,12 @@ struct target {
 		unsigned dev, num_queues; /* num_queues 0: no VirtIO device */
 	} pci[32];
 	unsigned num_pci;
+	char pics[TARGET_MAX_PICS][32]; /* names of the interrupt controllers */
+	unsigned num_pics;
+	struct vdevtest_instruction instructions[TARGET_MAX_INSTRUCTIONS];
+	unsigned num_instructions;
+	unsigned num_standins; /* devices of the host that the vdevs have open */
+	bool has_button;
 };
 
 void target_look_at(struct vdevtest *t, struct target *ret);

@@ -26,6 +26,8 @@ struct vdevtest_setup {
 	uint64_t seed;
 	const struct vdevtest_fail *fails; /* calls of the host that fail, from the start on */
 	unsigned num_fails;
+	const char *const *standins; /* for what vdevs open (standin.h) */
+	unsigned num_standins;
 };
 struct vdevtest *vdevtest_start_with(const struct vdevtest_setup *setup);
 
@@ -45,6 +47,19 @@ bool vdevtest_has_vdev(struct vdevtest *t, const char *name, const char **ret_pi
 		       unsigned *ret_pin);
 /* Set an input of a controller as a device on it would. False: no such controller or input. */
 bool vdevtest_line_set(struct vdevtest *t, const char *pic, unsigned pin, bool level);
+/* Names of the controllers. Returns how many there are; the names are the bench's. */
+unsigned vdevtest_pics(struct vdevtest *t, const char **ret, unsigned max);
+
+/* The status report is asked of every vdev; it goes to the log. */
+void vdevtest_status(struct vdevtest *t);
+
+/* Registers and leaves of the vCPU that vdevs answer. Returns how many there are. */
+struct vdevtest_instruction {
+	bool cpuid; /* else a model specific register */
+	uint32_t number;
+};
+unsigned vdevtest_instructions(const struct vdevtest *t, struct vdevtest_instruction *ret,
+			       unsigned max);
 
 /* Where accesses are answered. Returns how many there are. */
 struct vdevtest_region {

@@ -10,6 +10,7 @@
 
 #include "vdevtest/adversary.h"
 #include "vdevtest/hostcalls.h"
+#include "vdevtest/standin.h"
 
 enum {
 	PAGE = 4096,
@@ -18,7 +19,8 @@ enum {
 	MAX_FLIP = 1 << 20,
 	MAX_LISTED = 256,
 	DEFAULT_FLIP = 0xff,
-	NUM_BYTES = 256
+	NUM_BYTES = 256,
+	MAX_VECTOR = 255
 };
 
 static void on_message(void *ctx, uint64_t addr, uint32_t data)
@@ -69,9 +71,15 @@ static void do_fail(struct qtest *q)
 	if (!qtest_argument(q, 2, UINT64_MAX, &nth) ||
 	    (q->num_words > 4 && !qtest_argument(q, 4, UINT64_MAX, &times)))
 		return;
-	if (!err)
+	if (!err) {
 		qtest_wrong(q, "'%s' is no errno", q->words[3]);
-	else if (hostcalls_fail(q->words[1], nth, err, times))
+		return;
+	}
+	int rc = hostcalls_fail(q->words[1], nth, err, times);
+
+	if (rc == -EINVAL)
+		qtest_wrong(q, "%s does all or nothing", q->words[1]);
+	else if (rc)
 		unknown_call(q);
 	else
 		qtest_done(q);
@@ -93,6 +101,58 @@ static void do_calls(struct qtest *q)
 	for (unsigned i = 0; (name = hostcalls_name(i)); i++)
 		if (hostcalls_count(name, &count) == 0)
 			strbuf_printf(&q->reply, " %s=%llu", name, (unsigned long long)count);
+}
+
+static void do_host_input(struct qtest *q)
+{
+	uint64_t n;
+	size_t room = strlen(q->words[2]) / 2;
+
+	if (!qtest_argument(q, 1, UINT32_MAX, &n))
+		return;
+	/* The session's, as that of requests that read a block. */
+	free(q->block);
+	q->block = malloc(room + 1);
+	long len = q->block ? qtest_hex(q->words[2], q->block, room) : -1;
+
+	if (len < 0) {
+		qtest_wrong(q, "'%s' is not 0x and pairs of hexadecimal digits", q->words[2]);
+		return;
+	}
+	int rc = standin_feed((unsigned)n, q->block, (size_t)len);
+
+	if (rc == -ENODEV)
+		qtest_no(q, "%u devices of the host are open", standin_count());
+	else if (rc)
+		qtest_no(q, "the vdev has not read what came before");
+	else
+		qtest_done(q);
+}
+
+static void do_host_remove(struct qtest *q)
+{
+	uint64_t n;
+
+	if (!qtest_argument(q, 1, UINT32_MAX, &n))
+		return;
+	if (standin_remove((unsigned)n))
+		qtest_no(q, "%u devices of the host are open", standin_count());
+	else
+		qtest_done(q);
+}
+
+static void do_status(struct qtest *q)
+{
+	vdevtest_status(q->t);
+	qtest_done(q);
+}
+
+static void do_button(struct qtest *q)
+{
+	if (vdevtest_button(q->t))
+		qtest_done(q);
+	else
+		qtest_no(q, "no vdev has asked for the button");
 }
 
 /* Memory */
@@ -295,6 +355,26 @@ static void do_cpuid(struct qtest *q)
 		qtest_ok(q, "none");
 }
 
+/* Its side of interrupts */
+
+static void do_eoi(struct qtest *q)
+{
+	uint64_t vector;
+
+	if (!qtest_argument(q, 1, MAX_VECTOR, &vector))
+		return;
+	vdevtest_eoi(q->t, (unsigned)vector);
+	qtest_done(q);
+}
+
+static void do_acknowledge(struct qtest *q)
+{
+	if (vdevtest_extint(q->t))
+		qtest_ok(q, "%d", vdevtest_acknowledge(q->t));
+	else
+		qtest_ok(q, "none");
+}
+
 /* The rest */
 
 static void do_run(struct qtest *q)
@@ -354,6 +434,10 @@ const struct qtest_request qtest_extensions[] = {
 	{ "x-dma-log", do_dma_log, 2, 2, true },
 	{ "x-fail", do_fail, 4, 5, true },
 	{ "x-calls", do_calls, 1, 2, true },
+	{ "x-host-input", do_host_input, 3, 3, false },
+	{ "x-host-remove", do_host_remove, 2, 2, false },
+	{ "x-status", do_status, 1, 1, false },
+	{ "x-button", do_button, 1, 1, false },
 	{ "x-flip", do_flip, 3, 5, true },
 	{ "x-flips", do_flips, 1, 1, true },
 	{ "x-snapshot", do_snapshot, 2, 2, true },
@@ -364,6 +448,8 @@ const struct qtest_request qtest_extensions[] = {
 	{ "x-msr-read", do_msr, 2, 2, true },
 	{ "x-msr-write", do_msr, 3, 3, false },
 	{ "x-cpuid", do_cpuid, 2, 2, true },
+	{ "x-eoi", do_eoi, 2, 2, false },
+	{ "x-acknowledge", do_acknowledge, 1, 1, false },
 	{ "x-run", do_run, 1, 1, false },
 	{ "x-wait", do_wait, 2, 2, false },
 	{ "x-ended", do_ended, 1, 1, true },

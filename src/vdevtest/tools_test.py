@@ -179,6 +179,50 @@ class Hostile(Bench):
         self.assertEqual([line.split()[0] for line in got[:3]], ["ERR"] * 3)
         self.assertIn(" read=0", got[3])
 
+    READ = f"x-queue-add 1 0 out:0x{'00' * 16} in:512 in:1\nx-queue-kick 1 0\nx-queue-used 1 0\n"
+
+    def test_results_of_io_uring(self):
+        """An error reaches the guest; of a short transfer the rest follows."""
+        got = self.run_test(self.disk(), f"x-virtio-start 1 {ALL} 16\nx-fail io_uring_result 1 EIO\n{self.READ}"
+                            f"x-fail io_uring_result 1 SHORT\n{self.READ}x-calls io_uring_result\nx-fail fsync 1 SHORT\n")
+        self.assertEqual(got[4], "OK 0 0")
+        self.assertTrue(got[8].startswith("OK 0 513 0x68656c6c6f00") and got[8].endswith("00"), got[8])
+        self.assertEqual([got[9], got[10].split()[0]], ["OK 3", "ERR"])
+
+    def test_stand_ins(self):
+        """A file in the place of another, a block device, a character device that is fed and goes away."""
+        folder = self.disk()[-1]
+        got = self.run_test([vdev("virtio-blk"), "hostdev", "/nowhere/disk"], f"x-virtio-start 1 {ALL} 16\n{self.READ}",
+                            options=["--stand-in", f"block:/nowhere/disk={folder}"])
+        self.assertTrue(got[3].startswith("OK 0 513 0x68656c6c6f00"), got[3])
+        event = "00" * 16 + "0000" + "0000" + "00000000"
+        got = self.run_test([vdev("virtio-input"), "hostdev", "/nowhere/event"],
+                            f"x-virtio-start 1 {ALL} 16\nx-queue-add 1 0 in:8\nx-queue-kick 1 0\nx-host-input 0 0x{event}\nx-queue-used 1 0\n"
+                            "x-host-remove 0\nx-host-input 0 0x00\nx-host-input x 0x00\nx-host-input 0 0x0\n",
+                            options=["--stand-in", "char:/nowhere/event"])
+        self.assertEqual(got[3:6], ["OK", "OK 0 8 0x0000000000000000", "OK"])
+        self.assertEqual([line.split()[0] for line in got[6:]], ["FAIL", "ERR", "ERR"])
+        self.assertIn("No such device", self.errors)
+        for wrong in ("x=y", "char:/a=b", "block:/a", "/a"):
+            self.run_test([vdev("pckeyboard")], status=2, options=["--stand-in", wrong])
+
+    def test_status_and_button(self):
+        got = self.run_test([vdev("wdt-ib700")], "x-status\nx-button\n")
+        self.assertEqual([line.split()[0] for line in got], ["OK", "FAIL"])
+        self.assertIn("stopped", self.errors)
+
+    def test_inputs_have_an_end(self):
+        got = self.run_test([*PICS[:4], vdev("pckeyboard")], "set_irq_in ioapic in 23 1\nset_irq_in ioapic in 24 1\n")
+        self.assertEqual([line.split()[0] for line in got], ["OK", "FAIL"])
+
+    def test_a_processor_takes_interrupts(self):
+        """A line of 8259s in user space, by mask, vector and acknowledge; the end of a level-triggered one of an ioapic."""
+        chips = "vdev ioapic name pic accel off vdev 8259 loc io:0xa0".split()
+        got = self.run_test([*chips, vdev("8259"), "loc", "io:0x20"],
+                            "x-acknowledge\noutb 0x20 0x11\noutb 0x21 0x40\noutb 0x21 4\noutb 0x21 1\noutb 0x21 0\n"
+                            "set_irq_in pic in 5 1\nx-acknowledge\nx-acknowledge\nx-eoi 0x45\nx-eoi 256\n")
+        self.assertEqual([got[0], *got[7:]], ["OK none", "OK 69", "OK none", "OK", "ERR 256 is too large: at most 0xff"])
+
     def test_bytes_flip_after_the_first_read(self):
         """The device sees the request as it was: it has read it once."""
         got = self.run_test(self.disk(), f"x-virtio-start 1 {ALL} 16\nmemset 0x200000 16 0\nx-flip 0x200008 8 1\n"

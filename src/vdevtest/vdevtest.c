@@ -20,6 +20,7 @@
 #include "vdev/instr.h"
 #include "vdevtest/adversary.h"
 #include "vdevtest/hostcalls.h"
+#include "vdevtest/standin.h"
 
 enum {
 	MAX_SETTLE = 10000,    /* rounds in which something happened, before it counts as endless */
@@ -194,6 +195,8 @@ static int make_stepped(struct vdevtest *t, const struct vdevtest_setup *setup)
 	for (unsigned i = 0; i < t->conf->num_vdevs; i++)
 		if (t->conf->vdevs[i].type)
 			hostcalls_patch(vdev_type_of(t->conf->vdevs[i].type)->path);
+	for (unsigned i = 0; i < setup->num_standins && !rc; i++)
+		rc = standin_add(setup->standins[i]);
 	for (unsigned i = 0; i < setup->num_fails && !rc; i++) {
 		const struct vdevtest_fail *f = &setup->fails[i];
 
@@ -526,7 +529,7 @@ unsigned vdevtest_run(struct vdevtest *t)
 		n = vdev_host_step(t->host);
 		while (rounds++ < MAX_SETTLE && (vdev_host_fire(t->host) || hostcalls_fire()))
 			n++;
-		n += hostcalls_echo();
+		n += standin_run();
 		total += n;
 	} while (n && rounds < MAX_SETTLE && total < MAX_EVENTS);
 	adversary_set(before);
@@ -660,6 +663,35 @@ static struct vdev_instance *instance_find(struct vdevtest *t, const char *name,
 	return NULL;
 }
 
+unsigned vdevtest_pics(struct vdevtest *t, const char **ret, unsigned max)
+{
+	unsigned n = 0;
+
+	for (const struct vdev_instance *vi = t->host->first; vi; vi = vi->next)
+		if (vi->vdev.v_factory->pic && n++ < max)
+			ret[n - 1] = name_of(vi);
+	return n;
+}
+
+void vdevtest_status(struct vdevtest *t)
+{
+	vdev_host_status(t->host);
+}
+
+unsigned vdevtest_instructions(const struct vdevtest *t, struct vdevtest_instruction *ret,
+			       unsigned max)
+{
+	unsigned n = 0;
+
+	for (const struct vdev_instr *i = t->host->instrs; i; i = i->next)
+		if (!i->any && n++ < max)
+			ret[n - 1] = (struct vdevtest_instruction){
+				.cpuid = i->git == GIT_X86_CPUID,
+				.number = i->qualifier,
+			};
+	return n;
+}
+
 bool vdevtest_has_pic(struct vdevtest *t, const char *name)
 {
 	return instance_find(t, name, true);
@@ -683,11 +715,9 @@ bool vdevtest_line_set(struct vdevtest *t, const char *pic, unsigned pin, bool l
 {
 	struct vdev_instance *vi = instance_find(t, pic, true);
 
-	if (!vi || pin > vi->vdev.v_factory->pic->pnum_mask)
+	if (!vi || pin >= guest_intr_num_pins(&(guest_intr_t){ .pic = &vi->vdev }))
 		return false;
-	const guest_intr_t intr = { .pic = &vi->vdev, .param = pin };
-
-	return vi->vdev.v_factory->pic->signal(&intr, level ? GIS_ON : GIS_OFF) == EOK;
+	return vdev_host_input(vi, pin, level) == 0;
 }
 
 unsigned vdevtest_regions(struct vdevtest *t, struct vdevtest_region *ret, unsigned max)
