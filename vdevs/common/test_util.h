@@ -79,6 +79,35 @@ static inline struct vdevtest *test_start(const char *fmt, ...)
 	return t;
 }
 
+/* The same in virtual time. */
+static inline struct vdevtest *test_start_stepped(const char *text)
+{
+	struct vdevtest *t = vdevtest_start_stepped(text, 1);
+
+	if (!t)
+		fail_msg("%s", vdevtest_errors());
+	return t;
+}
+
+/* Virtual time moves on, and what vdevs watch is looked at. */
+static inline void test_pass_ms(struct vdevtest *t, unsigned ms)
+{
+	assert_true(vdevtest_clock_set(t, vdevtest_clock(t) + ms * UINT64_C(1000000)));
+	vdevtest_run(t);
+}
+
+/* A byte that comes out within WAIT_MS of virtual time. */
+static inline uint8_t test_read_stepped(struct vdevtest *t, int fd)
+{
+	uint8_t c;
+
+	for (unsigned ms = 0; read(fd, &c, 1) != 1; ms++) {
+		assert_true(ms < WAIT_MS);
+		test_pass_ms(t, 1);
+	}
+	return c;
+}
+
 /* Start a bench that must not start, and say `word` in the reason. */
 static inline void test_refused(const char *text, const char *word)
 {

@@ -23,13 +23,28 @@ static void out(struct vdevtest *t, unsigned reg, uint32_t value)
 	vdevtest_write(t, VDEVTEST_MEM, BASE + reg, 4, value);
 }
 
-static struct vdevtest *start(struct test_dir *dir, int *in_fd, int *out_fd)
+/* The files, and the configuration with them. */
+static const char *with_pipes(struct test_dir *dir, int *in_fd, int *out_fd)
 {
+	static char text[512];
+
 	test_dir_make(dir);
 	*in_fd = open(dir->in, O_RDWR | O_NONBLOCK);
 	*out_fd = open(dir->out, O_RDWR | O_NONBLOCK);
 	assert_true(*in_fd >= 0 && *out_fd >= 0);
-	return test_start(PIC "vdev pl011 intr gic:4 hostdev <%s hostdev >%s", dir->in, dir->out);
+	snprintf(text, sizeof(text), PIC "vdev pl011 intr gic:4 hostdev <%s hostdev >%s", dir->in,
+		 dir->out);
+	return text;
+}
+
+static struct vdevtest *start(struct test_dir *dir, int *in_fd, int *out_fd)
+{
+	return test_start("%s", with_pipes(dir, in_fd, out_fd));
+}
+
+static struct vdevtest *start_stepped(struct test_dir *dir, int *in_fd, int *out_fd)
+{
+	return test_start_stepped(with_pipes(dir, in_fd, out_fd));
 }
 
 static void end(struct vdevtest *t, const struct test_dir *dir, int in_fd, int out_fd)
@@ -85,30 +100,29 @@ static void a_slow_reader_fills_the_transmitter(void **state)
 {
 	struct test_dir dir;
 	int in_fd, out_fd;
-	struct vdevtest *t = start(&dir, &in_fd, &out_fd);
+	struct vdevtest *t = start_stepped(&dir, &in_fd, &out_fd);
 	size_t sent = 0, got = 0;
-	int64_t full_since = 0;
-	uint8_t c;
+	unsigned full_ms = 0;
 
 	(void)state;
-	while (full_since == 0 || test_now_ms() - full_since < 50) {
+	while (full_ms < 50) {
 		if (!(in(t, FR) & TXFF)) {
 			out(t, DR, (uint8_t)sent++);
-			full_since = 0;
+			full_ms = 0;
 			assert_true(sent < 1024 * 1024);
-		} else if (full_since == 0) {
-			full_since = test_now_ms();
+		} else {
+			test_pass_ms(t, 1);
+			full_ms++;
 		}
 	}
 	for (unsigned i = 0; i < 100; i++)
 		out(t, DR, 'x');
 	out(t, ICR, INT_TX);
 	assert_int_equal(in(t, RIS) & INT_TX, 0);
-	for (; got < sent; got++) {
-		test_read_all(out_fd, &c, 1);
-		assert_int_equal(c, (uint8_t)got);
-	}
-	wait_until(in(t, RIS) & INT_TX);
+	for (; got < sent; got++)
+		assert_int_equal(test_read_stepped(t, out_fd), (uint8_t)got);
+	test_pass_ms(t, 10);
+	assert_true(in(t, RIS) & INT_TX);
 	assert_false(in(t, FR) & TXFF);
 	end(t, &dir, in_fd, out_fd);
 }

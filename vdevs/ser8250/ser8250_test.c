@@ -31,14 +31,31 @@ static uint8_t pattern(size_t i)
 	return (uint8_t)(i * 7 + (i >> 8) * 3);
 }
 
-static struct vdevtest *start_with_pipes(struct test_dir *dir, int *in_fd, int *out_fd)
+/* In virtual time. */
+static struct vdevtest *start_stepped(const char *options, const char *path)
 {
+	char text[256];
+
+	snprintf(text, sizeof(text), "ram 1m vdev ser8250 %s%s", options, path);
+	return test_start_stepped(text);
+}
+
+static const char *with_pipes(struct test_dir *dir, int *in_fd, int *out_fd)
+{
+	static char text[512];
+
 	test_dir_make(dir);
 	*in_fd = open(dir->in, O_RDWR | O_NONBLOCK);
 	*out_fd = open(dir->out, O_RDWR | O_NONBLOCK);
 	assert_true(*in_fd >= 0 && *out_fd >= 0);
-	return test_start(PICS "vdev ser8250 intr pic:4 hostdev <%s hostdev >%s", dir->in,
-			  dir->out);
+	snprintf(text, sizeof(text), PICS "vdev ser8250 intr pic:4 hostdev <%s hostdev >%s",
+		 dir->in, dir->out);
+	return text;
+}
+
+static struct vdevtest *start_with_pipes(struct test_dir *dir, int *in_fd, int *out_fd)
+{
+	return test_start("%s", with_pipes(dir, in_fd, out_fd));
 }
 
 static void end(struct vdevtest *t, const struct test_dir *dir, int in_fd, int out_fd)
@@ -91,46 +108,56 @@ static void slow_reader_stops_the_transmitter(void **state)
 {
 	struct test_dir dir;
 	int in_fd, out_fd;
-	struct vdevtest *t = start_with_pipes(&dir, &in_fd, &out_fd);
+	struct vdevtest *t = test_start_stepped(with_pipes(&dir, &in_fd, &out_fd));
 	size_t sent = 0, read_back = 0;
-	int64_t full_since = 0;
-	unsigned edges, before;
-	uint8_t c;
+	unsigned edges, before, full_ms = 0;
 
 	(void)state;
 	/* Nobody reads: pipe and buffer fill up, and that is all that is taken. */
-	while (full_since == 0 || test_now_ms() - full_since < 50) {
+	while (full_ms < 50) {
 		if (in(t, LSR) & THRE) {
 			out(t, DATA, pattern(sent++));
-			full_since = 0;
+			full_ms = 0;
 			assert_true(sent < 1024 * 1024);
-		} else if (full_since == 0) {
-			full_since = test_now_ms();
+		} else {
+			test_pass_ms(t, 1);
+			full_ms++;
 		}
 	}
 	out(t, IER, 2);
 	assert_int_equal(in(t, IIR), 1);
 	vdevtest_line(t, LINE, &before);
-	for (; read_back < sent; read_back++) {
-		test_read_all(out_fd, &c, 1);
-		assert_int_equal(c, pattern(read_back));
-	}
-	wait_until((in(t, LSR) & THRE) == THRE);
-	wait_until((vdevtest_line(t, LINE, &edges), edges > before));
+	for (; read_back < sent; read_back++)
+		assert_int_equal(test_read_stepped(t, out_fd), pattern(read_back));
+	test_pass_ms(t, 10);
+	assert_int_equal(in(t, LSR) & THRE, THRE);
+	vdevtest_line(t, LINE, &edges);
+	assert_true(edges > before);
 	assert_int_equal(in(t, IIR), 2);
 	end(t, &dir, in_fd, out_fd);
 }
 
+/* A guest that does not look at LSR, and a reader that never comes: the end waits for it, not for
+ * ever. */
 static void output_without_room_is_bounded(void **state)
 {
 	struct test_dir dir;
-	int in_fd, out_fd;
-	struct vdevtest *t = start_with_pipes(&dir, &in_fd, &out_fd);
+	int fd, n = 0;
 
 	(void)state;
-	for (size_t i = 0; i < MANY; i++) /* a guest that does not look at LSR */
+	test_dir_make(&dir);
+	fd = open(dir.out, O_RDWR | O_NONBLOCK);
+	struct vdevtest *t = start_stepped("hostdev >", dir.out);
+
+	for (size_t i = 0; i < MANY; i++) {
 		out(t, DATA, 'x');
-	end(t, &dir, in_fd, out_fd);
+		if (i % 1024 == 0)
+			assert_true(vdevtest_clock_set(t, i * UINT64_C(10000)));
+	}
+	vdevtest_end(t);
+	assert_true(ioctl(fd, FIONREAD, &n) == 0 && n >= 4096 && n < MANY);
+	close(fd);
+	test_dir_remove(&dir);
 }
 
 static void steady_output_flows(void **state)
@@ -167,12 +194,13 @@ static void batch_waits_for_quiet(void **state)
 	(void)state;
 	test_dir_make(&dir);
 	fd = open(dir.out, O_RDWR | O_NONBLOCK);
-	t = test_start("ram 1m vdev ser8250 batch 1000000 hostdev >%s", dir.out);
+	t = start_stepped("batch 1000000 hostdev >", dir.out);
 	for (unsigned i = 0; i < 6; i++) { /* over a second without a quiet one */
 		out(t, DATA, 'a' + i);
-		nanosleep(&(struct timespec){ .tv_nsec = 250000000 }, NULL);
+		assert_true(vdevtest_clock_set(t, (i + 1) * UINT64_C(250000000)));
 		assert_int_equal(read(fd, buf, sizeof(buf)), -1);
 	}
+	assert_true(vdevtest_clock_set(t, UINT64_C(3250000001)));
 	test_read_all(fd, buf, 6);
 	assert_memory_equal(buf, "abcdef", 6);
 	out(t, DATA, 'g');
@@ -315,9 +343,10 @@ static void input_is_not_lost(void **state)
 	for (size_t i = 0; i < MANY / 4; i++)
 		assert_int_equal(write(fd, &(uint8_t){ pattern(i) }, 1), 1);
 	close(fd);
-	t = test_start("ram 1m vdev ser8250 hostdev <%s", dir.file);
+	t = start_stepped("hostdev <", dir.file);
 	for (size_t i = 0; i < MANY / 4; i++) {
-		wait_until(in(t, LSR) & 1);
+		vdevtest_run(t);
+		assert_int_equal(in(t, LSR) & 1, 1);
 		assert_int_equal(in(t, DATA), pattern(i));
 		if (i == 1000)
 			out(t, MCR, 0x10); /* cut off for a while */

@@ -143,9 +143,10 @@ static void start(struct fixture *f, const char *format, uint64_t features)
 	f->v = vdevtest_virtio_start(f->t, DEV, features, QUEUE_SIZE);
 }
 
+/* In virtual time: a disk in use is waited for. */
 static void start_refused(struct fixture *f, const char *format, const char *word)
 {
-	struct vdevtest *t = vdevtest_start(configuration(f, format));
+	struct vdevtest *t = vdevtest_start_stepped(configuration(f, format), 1);
 
 	if (t) {
 		vdevtest_end(t);

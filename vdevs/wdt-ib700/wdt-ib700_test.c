@@ -13,83 +13,98 @@ static void out(struct vdevtest *t, unsigned port, unsigned value)
 	vdevtest_write(t, VDEVTEST_IO, port, 1, value);
 }
 
+/* In virtual time. */
+static void to_ms(struct vdevtest *t, uint64_t ms)
+{
+	assert_true(vdevtest_clock_set(t, ms * 1000000));
+}
+
 static void bites_when_the_time_is_over(void **state)
 {
-	struct vdevtest *t = test_start(CONF);
-	int64_t start = test_now_ms();
+	struct vdevtest *t = test_start_stepped(CONF);
 
 	(void)state;
 	out(t, START, 0xf0 | SECONDS(2)); /* the high bits do not count */
-	wait_until(vdevtest_ended(t) >= 0);
+	to_ms(t, 1999);
+	assert_int_equal(vdevtest_ended(t), -1);
+	to_ms(t, 2000);
 	assert_int_equal(vdevtest_ended(t), GTC_WATCHDOG);
 	assert_int_equal(GTC_WATCHDOG, 4);
-	assert_in_range(test_now_ms() - start, 1950, WAIT_MS);
 	assert_int_equal(vdevtest_cores(t), 0);
 	vdevtest_end(t);
 }
 
+static void every_code_has_its_time(void **state)
+{
+	(void)state;
+	for (unsigned code = 0; code < 15; code++) {
+		struct vdevtest *t = test_start_stepped(CONF);
+
+		out(t, START, code);
+		to_ms(t, 30000 - 2000 * code - 1);
+		assert_int_equal(vdevtest_ended(t), -1);
+		to_ms(t, 30000 - 2000 * code);
+		assert_int_equal(vdevtest_ended(t), GTC_WATCHDOG);
+		vdevtest_end(t);
+	}
+}
+
 static void code_15_is_at_once(void **state)
 {
-	struct vdevtest *t = test_start(CONF "action terminate");
-	int64_t start = test_now_ms();
+	struct vdevtest *t = test_start_stepped(CONF "action terminate");
 
 	(void)state;
 	out(t, START, 15);
-	wait_until(vdevtest_ended(t) == GTC_WATCHDOG);
-	assert_in_range(test_now_ms() - start, 0, 1500);
+	to_ms(t, 1);
+	assert_int_equal(vdevtest_ended(t), GTC_WATCHDOG);
 	vdevtest_end(t);
 }
 
 static void a_kick_starts_the_time_again(void **state)
 {
-	struct vdevtest *t = test_start(CONF);
-	int64_t start = test_now_ms();
+	struct vdevtest *t = test_start_stepped(CONF);
 
 	(void)state;
-	out(t, START, SECONDS(2));
-	while (test_now_ms() - start < 3000) {
-		nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
-		out(t, START, SECONDS(2));
+	for (unsigned ms = 0; ms <= 6000; ms += 1500) {
+		to_ms(t, ms);
 		assert_int_equal(vdevtest_ended(t), -1);
+		out(t, START, SECONDS(2));
 	}
-	start = test_now_ms();
-	wait_until(vdevtest_ended(t) == GTC_WATCHDOG);
-	assert_in_range(test_now_ms() - start, 1900, WAIT_MS);
+	to_ms(t, 7999);
+	assert_int_equal(vdevtest_ended(t), -1);
+	to_ms(t, 8000);
+	assert_int_equal(vdevtest_ended(t), GTC_WATCHDOG);
 	vdevtest_end(t);
 }
 
 static void a_kick_may_take_a_longer_time(void **state)
 {
-	struct vdevtest *t = test_start(CONF);
-	int64_t start = test_now_ms();
+	struct vdevtest *t = test_start_stepped(CONF);
 
 	(void)state;
 	out(t, START, SECONDS(2));
 	out(t, START, 0); /* 30 s */
-	while (test_now_ms() - start < 2500)
-		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+	to_ms(t, 29999);
 	assert_int_equal(vdevtest_ended(t), -1);
 	vdevtest_end(t);
 }
 
 static void is_stopped(void **state)
 {
-	struct vdevtest *t = test_start(CONF "loc 0x500");
-	int64_t start = test_now_ms();
+	struct vdevtest *t = test_start_stepped(CONF "loc 0x500");
 
 	(void)state;
 	out(t, 0x502, SECONDS(2));
 	out(t, 0x501, 0);
 	out(t, 0x500, 0xff);
-	while (test_now_ms() - start < 2500)
-		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+	to_ms(t, 60000);
 	assert_int_equal(vdevtest_ended(t), -1);
 	vdevtest_end(t);
 }
 
 static void is_written_only_and_by_bytes(void **state)
 {
-	struct vdevtest *t = test_start(CONF);
+	struct vdevtest *t = test_start_stepped(CONF);
 
 	(void)state;
 	for (unsigned port = STOP; port <= START; port++)
@@ -98,7 +113,7 @@ static void is_written_only_and_by_bytes(void **state)
 	vdevtest_write(t, VDEVTEST_IO, STOP, 4, 15u << 16);
 	out(t, START + 1, 15);
 	out(t, STOP + 1, 15);
-	nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+	to_ms(t, 60000);
 	assert_int_equal(vdevtest_ended(t), -1);
 	vdevtest_end(t);
 }
@@ -143,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bites_when_the_time_is_over),
+		cmocka_unit_test(every_code_has_its_time),
 		cmocka_unit_test(code_15_is_at_once),
 		cmocka_unit_test(a_kick_starts_the_time_again),
 		cmocka_unit_test(a_kick_may_take_a_longer_time),
