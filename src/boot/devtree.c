@@ -40,7 +40,7 @@ struct devtree {
 	unsigned num_stubs, num_overlays;
 	struct stub stubs[DEVTREE_MAX_STUBS];
 	struct overlay overlays[DEVTREE_MAX_OVERLAYS];
-	char why[192];
+	char why[256];
 };
 
 static int tree_error(int rc)
@@ -120,7 +120,9 @@ int devtree_user(struct devtree *tree, const void *data, size_t len, const char 
 {
 	uint32_t highest;
 
-	if (len < FDT_V17_SIZE || fdt_check_full(data, len))
+	/* fdt_check_full of libfdt 1.6 follows a null pointer for damaged trees of older versions.
+	 */
+	if (len < FDT_V17_SIZE || fdt_version(data) < 17 || fdt_check_full(data, len))
 		return user_fail(tree, ret_why, "it is no device tree, as dtc writes it (*.dtb)",
 				 0);
 	if (len > DEVTREE_MAX_LEN)

@@ -3,7 +3,7 @@
  * in the environment that kernel is read and loaded too. */
 #include "boot/elf_file.h"
 
-#include "boot/fuzz.h"
+#include "base/fuzz.h"
 #include "boot/test_guest.h"
 #include "boot/x86_64/multiboot.h"
 

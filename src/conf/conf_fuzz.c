@@ -8,13 +8,7 @@
 #include <string.h>
 
 #include "conf/conf_fake.h"
-#include "conf/conf_fuzz.h"
-
-static void fuzz_require(bool ok)
-{
-	if (!ok)
-		abort();
-}
+#include "base/fuzz.h"
 
 static void fuzz_check_clean(const struct strbuf *text)
 {

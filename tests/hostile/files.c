@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "boot/fuzz.h"
+#include "base/fuzz.h"
 
 enum { CASE_SECONDS = 30, LOADED = 0x100000 };
 

@@ -4,7 +4,7 @@
  * of the kernel file. Whatever the file says, nothing outside RAM is written, and what is said to
  * be loaded lies in RAM and apart.
  */
-#include "boot/fuzz.h"
+#include "base/fuzz.h"
 #include "boot/test_guest.h"
 #include "boot/x86_64/linux.h"
 
@@ -22,24 +22,18 @@ struct fuzz_head {
 	uint8_t use_gib_pages;
 };
 
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 static void check_entry(const struct guest *g, const struct linux_entry *e, uint64_t initrd_size)
 {
 	uint64_t high_len = g->len - GUEST_HIGH;
 
-	require(range_inside(e->kernel_gpa, e->kernel_len, GUEST_HIGH, high_len));
-	require(e->kernel_len > 0x200);
-	require(e->rip == e->kernel_gpa + 0x200);
-	require(e->initrd_len == initrd_size);
+	fuzz_require(range_inside(e->kernel_gpa, e->kernel_len, GUEST_HIGH, high_len));
+	fuzz_require(e->kernel_len > 0x200);
+	fuzz_require(e->rip == e->kernel_gpa + 0x200);
+	fuzz_require(e->initrd_len == initrd_size);
 	if (e->initrd_len) {
-		require(range_inside(e->initrd_gpa, e->initrd_len, GUEST_HIGH, high_len));
-		require(!range_overlaps(e->initrd_gpa, e->initrd_len, e->kernel_gpa,
-					e->kernel_len));
+		fuzz_require(range_inside(e->initrd_gpa, e->initrd_len, GUEST_HIGH, high_len));
+		fuzz_require(!range_overlaps(e->initrd_gpa, e->initrd_len, e->kernel_gpa,
+					     e->kernel_len));
 	}
 }
 
@@ -61,22 +55,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	head.kernel_size = (uint32_t)MAX(len, head.kernel_size % (MAX_FILE_LEN + 1));
 	head.initrd_size %= MAX_FILE_LEN + 1;
 
-	require(guest_init(&g, (head.ram_mib % MAX_RAM_MIB + 2) * (size_t)MIB) == 0);
+	fuzz_require(guest_init(&g, (head.ram_mib % MAX_RAM_MIB + 2) * (size_t)MIB) == 0);
 	in.memory = g.memory;
 	in.use_gib_pages = head.use_gib_pages & 1;
 	in.kernel_fd = guest_file(data, len, head.kernel_size);
-	require(in.kernel_fd >= 0);
+	fuzz_require(in.kernel_fd >= 0);
 	if (head.initrd_size) {
 		in.initrd_fd = guest_file("", 1, head.initrd_size);
-		require(in.initrd_fd >= 0);
+		fuzz_require(in.initrd_fd >= 0);
 	}
 
 	r = linux_load(&in, &entry, &why);
-	require(r <= 0 && (r < 0) == (why != NULL));
+	fuzz_require(r <= 0 && (r < 0) == (why != NULL));
 	if (r == 0) {
 		check_entry(&g, &entry, head.initrd_size);
 		if (len >= LINUX_HEAD_LEN)
-			require(linux_probe(data, len, &probe_why) == 0);
+			fuzz_require(linux_probe(data, len, &probe_why) == 0);
 	}
 
 	if (in.initrd_fd >= 0)

@@ -2,7 +2,7 @@
 /* With BULKHEAD_TEST_KERNEL=FILE in the environment that bzImage is loaded too. */
 #include "boot/x86_64/linux.h"
 
-#include "boot/fuzz.h"
+#include "base/fuzz.h"
 #include "boot/test_guest.h"
 
 #include <asm/bootparam.h>
