@@ -9,7 +9,9 @@ enum {
 	CAP_MSIX = 0x11,
 	DESC_AVAIL = 1 << 7,
 	DESC_USED = 1 << 15,
-	DEVICE_PAGE = 0x1000,
+	PCI_COMMON_LEN = 0x48,
+	MMIO_CONFIG = 0x100,
+	MOST_QUEUES = 64,
 };
 
 /* The PCI transport */
@@ -23,7 +25,12 @@ static bool pci_find(struct guest *g)
 			break;
 	if (g->dev == 32)
 		return false;
+	g->device = g->msix = 0;
+	g->config_len = 0;
 	vdevtest_pci_write(g->t, g->dev, 4, 2, 7);
+	g->device_id = vdevtest_pci_read(g->t, g->dev, 2, 2) - 0x1040;
+	g->common_len = PCI_COMMON_LEN;
+	g->notify_width = 2;
 	g->bar0 = vdevtest_pci_read(g->t, g->dev, 0x10, 4) & ~0xfu;
 	cap = vdevtest_pci_read(g->t, g->dev, 0x34, 1);
 	for (unsigned n = 0; cap && n < 48;
@@ -52,7 +59,8 @@ static bool pci_find(struct guest *g)
 	return true;
 }
 
-static bool pci_reg(const struct guest *g, enum reg reg, uint64_t *ret_addr, unsigned *ret_len)
+static bool pci_reg(const struct guest *g, enum reg reg, bool write, uint64_t *ret_addr,
+		    unsigned *ret_len)
 {
 	static const struct {
 		uint8_t offset, len;
@@ -78,6 +86,7 @@ static bool pci_reg(const struct guest *g, enum reg reg, uint64_t *ret_addr, uns
 		[REG_QUEUE_RESET] = { 0x3a, 2 },
 	};
 
+	(void)write;
 	*ret_addr = g->common + regs[reg].offset;
 	*ret_len = regs[reg].len;
 	return true;
@@ -88,12 +97,111 @@ static uint64_t pci_doorbell(const struct guest *g, unsigned queue)
 	return g->notify + (uint64_t)queue * g->notify_multiplier;
 }
 
+static unsigned pci_num_queues(struct guest *g)
+{
+	return (unsigned)reg_read(g, REG_NUM_QUEUES);
+}
+
+static unsigned pci_interrupts(struct guest *g)
+{
+	return (unsigned)vdevtest_read(g->t, VDEVTEST_MEM, g->isr, 1);
+}
+
 const struct transport transport_pci = {
 	.name = "PCI",
 	.place = "",
+	.pci = true,
 	.find = pci_find,
 	.reg = pci_reg,
 	.doorbell = pci_doorbell,
+	.num_queues = pci_num_queues,
+	.interrupts = pci_interrupts,
+};
+
+/* The MMIO transport: registers of 4 bytes; selectors, sizes and addresses are written only. */
+
+static bool mmio_find(struct guest *g)
+{
+	static struct vdevtest_region all[256];
+	unsigned n = vdevtest_regions(g->t, all, 256);
+
+	g->dev = VDEVTEST_MMIO;
+	if (!vdevtest_mmio_place(g->t, g->dev, &g->common))
+		return false;
+	g->device_id = (unsigned)vdevtest_read(g->t, VDEVTEST_MEM, g->common + 8, 4);
+	g->notify = g->common + 0x50;
+	g->notify_width = 4;
+	g->isr = g->common + 0x60;
+	g->device = g->common + MMIO_CONFIG;
+	g->common_len = MMIO_CONFIG;
+	for (unsigned i = 0; i < n; i++)
+		if (all[i].start == g->common)
+			g->config_len = (uint32_t)(all[i].len - MMIO_CONFIG);
+	return true;
+}
+
+static bool mmio_reg(const struct guest *g, enum reg reg, bool write, uint64_t *ret_addr,
+		     unsigned *ret_len)
+{
+	static const uint8_t offsets[NUM_REGS] = {
+		[REG_DEVICE_FEATURES_SELECT] = 0x14,
+		[REG_DEVICE_FEATURES] = 0x10,
+		[REG_DRIVER_FEATURES_SELECT] = 0x24,
+		[REG_DRIVER_FEATURES] = 0x20,
+		[REG_STATUS] = 0x70,
+		[REG_GENERATION] = 0xfc,
+		[REG_QUEUE_SELECT] = 0x30,
+		[REG_QUEUE_SIZE] = 0x38,
+		[REG_QUEUE_ENABLE] = 0x44,
+		[REG_QUEUE_DESC] = 0x80,
+		[REG_QUEUE_DESC_HIGH] = 0x84,
+		[REG_QUEUE_DRIVER] = 0x90,
+		[REG_QUEUE_DRIVER_HIGH] = 0x94,
+		[REG_QUEUE_DEVICE] = 0xa0,
+		[REG_QUEUE_DEVICE_HIGH] = 0xa4,
+		[REG_QUEUE_RESET] = 0xc0,
+	};
+
+	*ret_addr = g->common + offsets[reg];
+	/* What can be read of a size is the largest one. */
+	if (reg == REG_QUEUE_SIZE && !write)
+		*ret_addr = g->common + 0x34;
+	*ret_len = 4;
+	return offsets[reg];
+}
+
+static uint64_t mmio_doorbell(const struct guest *g, unsigned queue)
+{
+	(void)queue;
+	return g->notify;
+}
+
+static unsigned mmio_num_queues(struct guest *g)
+{
+	unsigned n = 0;
+
+	do
+		reg_write(g, REG_QUEUE_SELECT, n);
+	while (reg_read(g, REG_QUEUE_SIZE) && ++n < MOST_QUEUES);
+	return n;
+}
+
+static unsigned mmio_interrupts(struct guest *g)
+{
+	unsigned bits = (unsigned)vdevtest_read(g->t, VDEVTEST_MEM, g->isr, 4);
+
+	vdevtest_write(g->t, VDEVTEST_MEM, g->isr + 4, 4, bits);
+	return bits;
+}
+
+const struct transport transport_mmio = {
+	.name = "MMIO",
+	.place = "loc 0x1c0d0000 intr ioapic:16",
+	.find = mmio_find,
+	.reg = mmio_reg,
+	.doorbell = mmio_doorbell,
+	.num_queues = mmio_num_queues,
+	.interrupts = mmio_interrupts,
 };
 
 /* Registers */
@@ -103,8 +211,9 @@ uint64_t reg_read(struct guest *g, enum reg reg)
 	uint64_t addr;
 	unsigned len;
 
-	return g->transport->reg(g, reg, &addr, &len) ? vdevtest_read(g->t, VDEVTEST_MEM, addr, len)
-						      : 0;
+	return g->transport->reg(g, reg, false, &addr, &len)
+		       ? vdevtest_read(g->t, VDEVTEST_MEM, addr, len)
+		       : 0;
 }
 
 void reg_write(struct guest *g, enum reg reg, uint64_t value)
@@ -112,8 +221,21 @@ void reg_write(struct guest *g, enum reg reg, uint64_t value)
 	uint64_t addr;
 	unsigned len;
 
-	if (g->transport->reg(g, reg, &addr, &len))
+	if (g->transport->reg(g, reg, true, &addr, &len))
 		vdevtest_write(g->t, VDEVTEST_MEM, addr, len, value);
+}
+
+uint64_t reg_address(const struct guest *g, enum reg reg)
+{
+	uint64_t addr;
+	unsigned len;
+
+	return g->transport->reg(g, reg, true, &addr, &len) ? addr : 0;
+}
+
+bool selects(const struct guest *g, unsigned width)
+{
+	return g->transport->pci ? width >= 2 : width == 4;
 }
 
 uint8_t status(struct guest *g)
@@ -153,7 +275,7 @@ bool negotiate(struct guest *g, uint64_t mask)
 		reg_write(g, REG_DRIVER_FEATURES, (uint32_t)(g->features >> 32 * i));
 	}
 	reg_write(g, REG_STATUS, 0xb);
-	g->num_queues = (unsigned)reg_read(g, REG_NUM_QUEUES);
+	g->num_queues = g->transport->num_queues(g);
 	for (unsigned i = 0; i < g->num_queues && i < MAX_RING_QUEUES; i++) {
 		reg_write(g, REG_QUEUE_SELECT, i);
 		g->max_size[i] = (unsigned)reg_read(g, REG_QUEUE_SIZE);
@@ -210,12 +332,13 @@ void start(struct guest *g)
 	driver_ok(g);
 	if (status(g) != STATUS_RUNNING)
 		fail(g, "status 0x%x after a proper start", status(g));
-	(void)vdevtest_read(g->t, VDEVTEST_MEM, g->isr, 1);
+	(void)g->transport->interrupts(g);
 }
 
 void kick(struct guest *g, unsigned queue)
 {
-	vdevtest_write(g->t, VDEVTEST_MEM, g->transport->doorbell(g, queue), 2, queue);
+	vdevtest_write(g->t, VDEVTEST_MEM, g->transport->doorbell(g, queue), g->notify_width,
+		       queue);
 }
 
 /* Rings. All values are little-endian, as the host is. */

@@ -71,12 +71,18 @@ struct guest;
 /* How the registers are reached; one for each transport. */
 struct transport {
 	const char *name, *place;      /* words behind a vdev's in the configuration */
+	bool pci;		       /* BARs, MSI-X, selectors that can be read back */
 	bool (*find)(struct guest *g); /* fills in the addresses */
-	/* Address and width of a register; false: the transport has it not. */
-	bool (*reg)(const struct guest *g, enum reg reg, uint64_t *ret_addr, unsigned *ret_len);
+	/* Address and width of a register, to be read or written; false: the transport has it not.
+	 */
+	bool (*reg)(const struct guest *g, enum reg reg, bool write, uint64_t *ret_addr,
+		    unsigned *ret_len);
 	uint64_t (*doorbell)(const struct guest *g, unsigned queue);
+	unsigned (*num_queues)(struct guest *g);
+	/* The bits of the interrupt status, which then are 0. */
+	unsigned (*interrupts)(struct guest *g);
 };
-extern const struct transport transport_pci;
+extern const struct transport transport_pci, transport_mmio;
 
 /* A vdev; queue: one that gives back whatever it is given at once (VirtIO vdevs). */
 struct subject {
@@ -105,9 +111,10 @@ struct guest {
 	unsigned num_cases, num_failed;
 	bool failed; /* this case */
 
-	unsigned dev;
-	uint64_t common, notify, isr, device, msix, bar0;
-	uint32_t notify_multiplier, config_len;
+	unsigned dev, device_id;
+	uint64_t common, notify, isr, device; /* device 0: no configuration */
+	uint32_t common_len, notify_multiplier, notify_width, config_len;
+	uint64_t msix, bar0; /* PCI; msix 0: none */
 	uint64_t offered, features;
 	unsigned num_queues, max_size[MAX_RING_QUEUES];
 	struct ring rings[MAX_RING_QUEUES];
@@ -130,6 +137,9 @@ void bench_again(struct guest *g);
 /* driver.c */
 uint64_t reg_read(struct guest *g, enum reg reg);
 void reg_write(struct guest *g, enum reg reg, uint64_t value);
+uint64_t reg_address(const struct guest *g, enum reg reg); /* 0: it has none */
+/* Is a register written wholly by a write of that width at its start? */
+bool selects(const struct guest *g, unsigned width);
 uint8_t status(struct guest *g);
 /* Until the status reads 0; false: it does not. */
 bool reset(struct guest *g);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a row's cases over the vdevs, transports and kinds of rings: `hostile ROW`, `hostile
- * --list`. */
+/* Runs a row's cases over the vdevs and kinds of rings, by one transport. */
 #include <fcntl.h>
+#include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -33,7 +33,7 @@ static const struct subject subjects[] = {
 	{ "trace", "vdev trace loc 0xfa000000", false, 0 },
 };
 
-static const struct transport *const transports[] = { &transport_pci };
+static const struct transport *const transports[] = { &transport_pci, &transport_mmio };
 
 static const struct row {
 	const char *id;
@@ -51,7 +51,11 @@ static char folder[] = "/tmp/hostile-XXXXXX";
 static struct guest guest;
 static struct vdevtest_region common[MAX_COMMON];
 static unsigned num_common;
-static const char *only; /* a part of the names of the cases to run */
+/* Which cases: a part of their names; one of so many; what they are reached by. */
+static const char *only;
+static unsigned every = 1;
+static unsigned num_here; /* cases of this row and vdev so far */
+static const struct transport *transport = &transport_pci;
 static struct {
 	const char *row;
 	char *name;
@@ -158,6 +162,14 @@ void bench_again(struct guest *g)
 	}
 }
 
+/* The first of a row, and other ones for each vdev and kind of ring. */
+static bool in_sample(const struct guest *g)
+{
+	unsigned shift = 2 * (unsigned)(g->subject - subjects) + g->packed;
+
+	return !num_here++ || (num_here + shift) % every == 0;
+}
+
 bool case_begin(struct guest *g, const char *fmt, ...)
 {
 	va_list args;
@@ -166,7 +178,7 @@ bool case_begin(struct guest *g, const char *fmt, ...)
 	vsnprintf(g->name, sizeof(g->name), fmt, args);
 	va_end(args);
 	remember(g->row, g->name);
-	if (g->listing || (only && !strstr(g->name, only)))
+	if (g->listing || (only && !strstr(g->name, only)) || !in_sample(g))
 		return false;
 	g->failed = false;
 	g->num_cases++;
@@ -256,12 +268,13 @@ static void files_remove(void)
 }
 
 static void row_run(struct guest *g, const struct row *row, const struct subject *subject,
-		    const struct transport *transport, bool packed)
+		    bool packed)
 {
 	g->row = row->id;
 	g->subject = subject;
 	g->transport = transport;
 	g->packed = packed;
+	num_here = 0;
 	bench_again(g);
 	row->run(g);
 	vdevtest_end(g->t);
@@ -272,32 +285,63 @@ static void row_over_all(struct guest *g, const struct row *row)
 	for (unsigned s = 0; s < sizeof(subjects) / sizeof(subjects[0]); s++) {
 		const struct subject *subject = &subjects[s];
 
-		if (!subject->virtio) {
-			if (!row->virtio_only)
-				row_run(g, row, subject, transports[0], false);
-			continue;
-		}
-		for (unsigned t = 0; t < sizeof(transports) / sizeof(transports[0]); t++) {
-			row_run(g, row, subject, transports[t], false);
-			row_run(g, row, subject, transports[t], true);
+		if (subject->virtio) {
+			row_run(g, row, subject, false);
+			row_run(g, row, subject, true);
+		} else if (!row->virtio_only && transport == transports[0]) {
+			row_run(g, row, subject, false);
 		}
 	}
 }
 
+static const struct transport *transport_find(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(transports) / sizeof(transports[0]); i++)
+		if (strcmp(transports[i]->name, name) == 0)
+			return transports[i];
+	return NULL;
+}
+
+/* False: it makes no sense. */
+static bool arguments(int argc, char **argv, const char **ret_row)
+{
+	static const struct option options[] = { { "transport", required_argument, NULL, 't' },
+						 { "every", required_argument, NULL, 'e' },
+						 { "list", no_argument, NULL, 'l' },
+						 { NULL, 0, NULL, 0 } };
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == 't')
+			transport = transport_find(optarg);
+		else if (opt == 'e')
+			every = (unsigned)atoi(optarg);
+		else if (opt == 'l')
+			guest.listing = true;
+		else
+			return false;
+	}
+	*ret_row = optind < argc ? argv[optind] : NULL;
+	only = optind + 1 < argc ? argv[optind + 1] : NULL;
+	return transport && every && !*ret_row == guest.listing;
+}
+
 int main(int argc, char **argv)
 {
-	bool list = argc == 2 && strcmp(argv[1], "--list") == 0, found = list;
+	static const struct log_sink nowhere = { .dest = LOG_TO_NONE };
+	const char *wanted;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: hostile ROW [PART OF A CASE'S NAME] | hostile --list\n");
+	if (!arguments(argc, argv, &wanted)) {
+		fprintf(stderr,
+			"usage: hostile [--transport PCI|MMIO] [--every N] ROW|all [PART OF A "
+			"CASE'S NAME]\n"
+			"       hostile --list\n");
 		return 2;
 	}
-	static const struct log_sink nowhere = { .dest = LOG_TO_NONE };
+	bool list = guest.listing, found = list;
 
 	/* What devices say of a driver like this would hide what the cases say. */
 	(void)!log_set_sinks(&nowhere, 1);
-	only = argc > 2 ? argv[2] : NULL;
-	guest.listing = list;
 	signal(SIGALRM, on_alarm);
 	if (__sanitizer_set_death_callback)
 		__sanitizer_set_death_callback(say_where);
@@ -307,7 +351,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		unsigned before = num_names;
 
-		if (!list && strcmp(argv[1], rows[i].id) != 0)
+		if (!list && strcmp(wanted, "all") != 0 && strcmp(wanted, rows[i].id) != 0)
 			continue;
 		found = true;
 		row_over_all(&guest, &rows[i]);

@@ -28,7 +28,7 @@ static void answered(struct guest *g, unsigned heads, int answer)
 	if (!(status(g) & STATUS_NEEDS_RESET))
 		fail(g, "status 0x%x: the device goes on, %u of %u requests are back", status(g), n,
 		     heads);
-	else if (!(vdevtest_read(g->t, VDEVTEST_MEM, g->isr, 1) & ISR_CONFIG))
+	else if (!(g->transport->interrupts(g) & ISR_CONFIG))
 		fail(g, "it needs a reset and does not say so by an interrupt");
 	/* A broken queue does nothing more. */
 	uint64_t before = touched_hash(g);
