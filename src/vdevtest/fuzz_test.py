@@ -99,8 +99,8 @@ class Fuzz(unittest.TestCase):
         every = [(name, words[0]) for name, words in our_vdevs.WORDS.items()]
         for name, words in (*every, ("virtio-entropy", "loc 0x1c0d0000 intr ioapic:16"), *our_vdevs.ARM.items()):
             with self.subTest(name):
-                self.assertIn(f"{RUNS} runs", self.fuzz([*our_vdevs.PICS, vdev(name), *our_vdevs.words(words, self.folder)],
-                                                        "--runs", str(RUNS)))
+                self.assertIn(f"{RUNS} runs", self.fuzz([*our_vdevs.before(name), vdev(name), *our_vdevs.words(words, self.folder)],
+                                                        "--runs", str(RUNS), *our_vdevs.standins(self.folder)))
 
 
 if __name__ == "__main__":
