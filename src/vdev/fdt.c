@@ -20,28 +20,27 @@ int fdt_virtio_node(struct vdev_instance *vi, const char *name, int parent)
 int vdev_host_gen_fdt(struct vdev_host *host, struct devtree *tree)
 {
 	struct vdev_instance *done = NULL;
+	int rc = 0;
 
 	host->tree = tree;
 	/* Backwards: a new node stands before those that are there, so that the tree has the file's
 	 * order. */
-	while (done != host->first) {
+	while (rc == EOK && done != host->first) {
 		struct vdev_instance *vi = host->first;
 		const char *parent = (const char *)(intptr_t)devtree_root(tree);
 
 		while (vi->next != done)
 			vi = vi->next;
 		vi->in_tree = false; /* whoever asks again gets the same */
-		int rc = vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_GEN_FDT, parent);
+		rc = vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_GEN_FDT, parent);
 
 		/* What a VirtIO-MMIO device is its transport knows; no vdev has to say it. */
 		if (rc == EOK && vi->vio && !vi->in_tree)
 			rc = fdt_virtio_node(vi, "virtio_mmio", devtree_root(tree));
-		if (rc != EOK)
-			return rc == -1 ? -EINVAL : -rc;
 		done = vi;
 	}
 	host->tree = NULL;
-	return 0;
+	return rc == -1 ? -EINVAL : -rc;
 }
 
 int qvmx_fdt_device(vdev_t *vdp, int parent, const char *kind, const char *compatible, size_t len,

@@ -152,9 +152,11 @@ static void line_register(struct dice *d, const struct target *target, struct st
 	bool write = dice_roll(d, 3) != 0;
 	uint64_t offset = dice_roll(d, r->len);
 
-	/* Registers stand at the start of pages. */
+	/* Registers stand at the start of pages, and what says which they are at the end. */
 	if (r->len > PAGE / 4 && !one_in(d, 4))
 		offset = dice_roll(d, (r->len + PAGE - 1) / PAGE) * PAGE + dice_roll(d, 64);
+	else if (r->len > PAGE / 4 && one_in(d, 2))
+		offset = r->len - 1 - dice_roll(d, 32);
 	if (!one_in(d, 8))
 		offset &= ~((UINT64_C(1) << width) - 1);
 	strbuf_printf(out, "%s%s 0x%" PRIx64,
@@ -338,7 +340,8 @@ static const char *call_name(struct dice *d)
 	for (unsigned i = 0; i < num && !one_in(d, 64); i++, at = (at + 1) % num)
 		if (hostcalls_count(hostcalls_name(at), &count) == 0 && count)
 			break;
-	return hostcalls_name(at);
+	/* Which cannot fail. */
+	return strcmp(hostcalls_name(at), "clock_gettime") == 0 ? "read" : hostcalls_name(at);
 }
 
 static void line_fail(struct dice *d, struct strbuf *out)
@@ -397,8 +400,9 @@ static bool line_around(struct dice *d, const struct target *target, struct strb
 {
 	switch (dice_roll(d, 5)) {
 	case 0:
-		strbuf_add_text(out,
-				target->has_button && one_in(d, 2) ? "x-button\n" : "x-status\n");
+		strbuf_add_text(out, target->has_button && one_in(d, 2) ? "x-button\n"
+				     : one_in(d, 16)			? "x-fdt\n"
+									: "x-status\n");
 		return true;
 	case 1:
 		if (target->num_instructions)

@@ -52,6 +52,8 @@ unsigned vdevtest_pics(struct vdevtest *t, const char **ret, unsigned max);
 
 /* The status report is asked of every vdev; it goes to the log. */
 void vdevtest_status(struct vdevtest *t);
+/* What the vdevs have in a device tree, as a blob to be freed. NULL: one of them did not do it. */
+void *vdevtest_fdt(struct vdevtest *t, size_t *ret_len);
 
 /* Registers and leaves of the vCPU that vdevs answer. Returns how many there are. */
 struct vdevtest_instruction {

@@ -147,6 +147,21 @@ static void do_status(struct qtest *q)
 	qtest_done(q);
 }
 
+static void do_fdt(struct qtest *q)
+{
+	size_t len;
+
+	free(q->block);
+	q->block = vdevtest_fdt(q->t, &len);
+	if (!q->block) {
+		qtest_no(q, "a vdev has not described itself");
+		return;
+	}
+	qtest_done(q);
+	strbuf_add_char(&q->reply, ' ');
+	qtest_add_hex(&q->reply, q->block, len);
+}
+
 static void do_button(struct qtest *q)
 {
 	if (vdevtest_button(q->t))
@@ -438,6 +453,7 @@ const struct qtest_request qtest_extensions[] = {
 	{ "x-host-remove", do_host_remove, 2, 2, false },
 	{ "x-status", do_status, 1, 1, false },
 	{ "x-button", do_button, 1, 1, false },
+	{ "x-fdt", do_fdt, 1, 1, true },
 	{ "x-flip", do_flip, 3, 5, true },
 	{ "x-flips", do_flips, 1, 1, true },
 	{ "x-snapshot", do_snapshot, 2, 2, true },

@@ -211,6 +211,10 @@ class Hostile(Bench):
         self.assertEqual([line.split()[0] for line in got], ["OK", "FAIL"])
         self.assertIn("stopped", self.errors)
 
+    def test_a_device_tree(self):
+        got = self.run_test([*PICS[:4], vdev("pl031"), "intr", "ioapic:8"], "x-fdt\n")
+        self.assertIn(b"arm,pl031\0", bytes.fromhex(got[0].removeprefix("OK 0x")))
+
     def test_inputs_have_an_end(self):
         got = self.run_test([*PICS[:4], vdev("pckeyboard")], "set_irq_in ioapic in 23 1\nset_irq_in ioapic in 24 1\n")
         self.assertEqual([line.split()[0] for line in got], ["OK", "FAIL"])

@@ -14,6 +14,7 @@
 
 #include "address.h"
 #include "base/strbuf.h"
+#include "boot/devtree.h"
 #include "engine/bench/bench.h"
 #include "vdev/host.h"
 #include "vdev/implicit/platform.h"
@@ -676,6 +677,24 @@ unsigned vdevtest_pics(struct vdevtest *t, const char **ret, unsigned max)
 void vdevtest_status(struct vdevtest *t)
 {
 	vdev_host_status(t->host);
+}
+
+void *vdevtest_fdt(struct vdevtest *t, size_t *ret_len)
+{
+	struct devtree *tree;
+	const void *blob;
+	const char *why;
+	void *copy = NULL;
+
+	if (devtree_create(&tree))
+		return NULL;
+	if (!vdev_host_gen_fdt(t->host, tree) && !devtree_finish(tree, &blob, ret_len, &why)) {
+		copy = malloc(*ret_len);
+		if (copy)
+			memcpy(copy, blob, *ret_len);
+	}
+	devtree_free(tree);
+	return copy;
 }
 
 unsigned vdevtest_instructions(const struct vdevtest *t, struct vdevtest_instruction *ret,
