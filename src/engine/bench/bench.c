@@ -219,7 +219,8 @@ static int bench_routes_set(struct engine *e, const struct engine_msi_route *rou
 	if (num > BENCH_MAX_FDS)
 		return -ENOSPC;
 	pthread_mutex_lock(&b->lock);
-	memcpy(b->routes, routes, num * sizeof(*routes));
+	if (num)
+		memcpy(b->routes, routes, num * sizeof(*routes));
 	b->num_routes = num;
 	pthread_mutex_unlock(&b->lock);
 	return 0;
