@@ -85,7 +85,7 @@ class Board(Agent):
     """A board of the caller's own. It ends with the thread that started it (and so with a killed program) unless `stays`.
 
     payload: files and folders; they appear under /payload, each by its own name (one folder: what is in it).
-    peers: QEMU on the board, as qemu-system-x86_64, to compare with.
+    peers: QEMU on the board, by its usual name, to compare with.
     cold: boot it, whatever is saved; boards of a machine that does not resume soundly are always booted.
     machine: what it is, of lab.machines or, with devices to pass through, lab.passing.
     """
@@ -177,7 +177,7 @@ class Board(Agent):
         arguments = [self.machine.qemu, *self._arguments(), "-object", f"{memory},id=memory,size={MEMORY_MIB}M", *more]
         if self.peers:
             at = arguments.index(next(word for word in arguments if word.startswith("node-name=peers,")))
-            arguments[at] = f"node-name=peers,driver=file,filename={images.peers()},read-only=on"
+            arguments[at] = f"node-name=peers,driver=file,filename={images.peers(self.machine)},read-only=on"
         parent = os.getpid()
         for name, data, size in (("scratch.img", b"", SCRATCH_SIZE), *self.machine.files):
             with open(f"{self.folder}/{name}", "wb") as file:

@@ -20,7 +20,7 @@ PEERS_SIZE = 512 * MIB
 BOARD = """bash busybox-static coreutils diffutils e2fsprogs fdisk findutils fio gawk grep iproute2 iputils-ping kmod
 libasan8 libcap-ng0 libfdt1 libgcc-s1 libjansson4 libseccomp2 libstdc++6 libtsan2 libubsan1 liburing2 mount ncurses-base
 ncurses-bin pciutils procps psmisc sed socat strace util-linux""".split()
-PEERS = ["qemu-system-x86", "seabios", "ipxe-qemu"]
+PEERS = {"x86_64": ["qemu-system-x86", "seabios", "ipxe-qemu"], "aarch64": ["qemu-system-arm", "ipxe-qemu"]}
 TOOLS = ["fio", "lspci", "setpci"]
 SMALL = ["memtest86+", "seabios", "ovmf"]
 
@@ -219,9 +219,8 @@ def board_root(m=X86_64):
         _write(f"{extra}/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\nqvm:x:900:900::/:/bin/sh\n"
                                       b"nobody:x:65534:65534:nobody:/:/bin/sh\n")
         _write(f"{extra}/etc/group", b"root:x:0:\nqvm:x:900:\nnogroup:x:65534:\n")
-        if m.name == X86_64.name:
-            _write(f"{extra}/usr/local/bin/qemu-system-x86_64", PEERS_QEMU)
-            os.chmod(f"{extra}/usr/local/bin/qemu-system-x86_64", 0o755)
+        _write(f"{extra}/usr/local/bin/{m.qemu}", _peers_qemu(m).encode())
+        os.chmod(f"{extra}/usr/local/bin/{m.qemu}", 0o755)
         modules_folder = f"usr/lib/modules/{os.path.basename(_modules_folder(m, m.board_kernel))}/kernel"
         squashfs([extra], path, left_out=[f"{modules_folder}/{name}" for name in UNUSED_MODULES])
         cache.remove(extra)
@@ -229,19 +228,20 @@ def board_root(m=X86_64):
     return cache.artifact(m.named("board-root"), _key(tree, kernel), build, ".squashfs")
 
 
-# The peers' QEMU runs with the libraries of its own disk.
-PEERS_QEMU = b"""#!/bin/sh
-[ -d /peers/usr ] || { echo "qemu-system-x86_64: this board was started without --peers" >&2; exit 127; }
-exec /peers/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path /peers/usr/lib/x86_64-linux-gnu \\
-	/peers/usr/bin/qemu-system-x86_64 -L /peers/usr/share/qemu -L /peers/usr/share/seabios -L /peers/usr/lib/ipxe/qemu "$@"
+def _peers_qemu(m):
+    """The peers' QEMU runs with the libraries of its own disk."""
+    libraries = f"/peers/usr/lib/{m.triple}"
+    return f"""#!/bin/sh
+[ -d /peers/usr ] || {{ echo "{m.qemu}: this board was started without --peers" >&2; exit 127; }}
+exec {libraries}/{os.path.basename(m.loader)} --library-path {libraries} \\
+	/peers/usr/bin/{m.qemu} -L /peers/usr/share/qemu -L /peers/usr/share/seabios -L /peers/usr/lib/ipxe/qemu "$@"
 """
 
 
-def peers():
+def peers(m=X86_64):
     """A disk with QEMU, to compare with."""
-    tree = packages.tree("peers-tree", PEERS, USEFUL)
-    return cache.artifact("peers", _key(tree),
-                          lambda path: squashfs([tree], path, PEERS_SIZE), ".squashfs")
+    tree = packages.tree(m.named("peers-tree"), PEERS[m.name], USEFUL, arch=m.debian)
+    return cache.artifact(m.named("peers"), _key(tree), lambda path: squashfs([tree], path, PEERS_SIZE), ".squashfs")
 
 
 def _needed(tree, programs, m=X86_64):
