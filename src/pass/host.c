@@ -171,6 +171,23 @@ int host_group_each(int group, int (*each)(void *ctx, const struct host_pci *pci
 	return each_of(path, each, ctx);
 }
 
+static int not_dots(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+bool host_has_iommu(void)
+{
+	struct dirent **names;
+	const int n = scandir("/sys/class/iommu", &names, not_dots, NULL);
+
+	for (int i = 0; i < n; i++)
+		free(names[i]);
+	if (n >= 0)
+		free(names);
+	return n > 0;
+}
+
 bool host_driver_is_vfio(const char *driver)
 {
 	return strstr(driver, "vfio") != NULL;

@@ -44,6 +44,8 @@ int host_pci_each(int (*each)(void *ctx, const struct host_pci *pci), void *ctx)
 /* The same for the devices of an IOMMU group. */
 int host_group_each(int group, int (*each)(void *ctx, const struct host_pci *pci), void *ctx);
 
+bool host_has_iommu(void);
+
 /* A driver that hands its devices to user space. */
 bool host_driver_is_vfio(const char *driver);
 /* The device keeps nobody from having the others of its group: a bridge, or nobody drives it. */

@@ -169,7 +169,8 @@ static bool device_is_free(struct pass_pci *p)
 			      host->bdf);
 		return false;
 	}
-	if (host->group == HOST_NO_GROUP) {
+	/* Some hosts give a device its group only when a driver has looked at it. */
+	if (host->group == HOST_NO_GROUP && (host->driver[0] || !host_has_iommu())) {
 		conf_error(conf, pos,
 			   "%s is behind no IOMMU: its DMA could reach all of the host's memory",
 			   host->bdf);
