@@ -28,6 +28,8 @@ STOCK = (TOP / "vdevs/hpet/stock.qvmconf").read_text()
 SERIAL = "vdev ser8250 intr myioapic:4 hostdev >-\n"
 CONSOLE = "vdev virtio-console\n"
 
+TRACE = "/sys/kernel/tracing"
+
 # 20 bytes: "Hi" and a line feed on COM1, then the reset register.
 RAW_HI = b"\xba\xf8\x03\xb0H\xee\xb0i\xee\xb0\n\xee\xba\x03\x06\xb0\x01\xee\xf4\x90"
 
@@ -107,6 +109,48 @@ class Host:
         """Starts a VM in the background of the board; returns a Command whose output is the VM's."""
         self.prepare(configuration, archive)
         return self.board.popen(f"exec {self.command(words, build)} < {stdin}")
+
+
+class Phases:
+    """A guest that waits for a line between its steps; KVM's statistics at each stop. `start`: makes a Command of the guest's
+    script, where it is not qvm with guests.linux(script, **options)."""
+
+    def __init__(self, host, steps, start=None, **options):
+        script = "stty -echo; " + "".join(f"echo stop{i}; read x; {step}\n" for i, step in enumerate(steps))
+        script += f"echo stop{len(steps)}; read x\n"
+        # Nested page faults are told apart on x86-64 only.
+        host.run(f"mount -t tracefs t {TRACE} 2>/dev/null; echo 0 > {TRACE}/tracing_on; echo > {TRACE}/trace; "
+                 f"echo 1 > {TRACE}/events/kvm/kvm_userspace_exit/enable; "
+                 f"echo 'exit_reason == 0x400' > {TRACE}/events/kvm/kvm_exit/filter && echo 1 > {TRACE}/events/kvm/kvm_exit/enable",
+                 check=False)
+        self.host, self.number = host, 0
+        self.command = (start or self._qvm)(script, **options)
+        self.command.read_until("stop0", timeout=90)
+
+    def _qvm(self, script, **options):
+        self.host.prepare(*linux(script, **options))
+        return self.host.board.popen(f"exec {self.host.command(build='build')}")
+
+    def step(self, line=""):
+        """Runs the next step, with `line` as $x; returns what it added to KVM's statistics, and its exits to user space by reason.
+        The statistics' `npf`, nested page faults, are doorbells here: all memory has been touched before."""
+        stats = "sleep 0.3; cd /sys/kernel/debug/kvm/[0-9]*-*; for f in exits mmio_exits; do echo $f $(cat $f); done; "
+        before = self.host.run(f"{stats} echo > {TRACE}/trace; echo 1 > {TRACE}/tracing_on").text
+        self.command.write(line.encode() + b"\n")
+        self.number += 1
+        self.command.read_until(f"stop{self.number}", timeout=120)
+        after = self.host.run(f"{stats} echo 0 > {TRACE}/tracing_on; grep -o 'reason KVM_EXIT_[A-Z]*' {TRACE}/trace "
+                              f"| sort | uniq -c; echo npf $(grep -c 'kvm_exit:' {TRACE}/trace)", check=False).text
+
+        def table(text):
+            return {name: int(value) for name, value in re.findall(r"^([a-z_]+) (\d+)$", text, re.M)}
+
+        exits = {reason: int(n) for n, reason in re.findall(r"(\d+) reason (KVM_EXIT_\w+)", after)}
+        return {name: value - table(before).get(name, 0) for name, value in table(after).items()}, exits
+
+    def end(self):
+        self.command.write(b"\n")
+        assert self.command.wait(timeout=60).status == 0
 
 
 def marked(text, mark):
