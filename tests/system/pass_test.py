@@ -372,13 +372,13 @@ def kills(passed, count, rng):
     configuration = f"ram 16m\nload 0x8000,/payload/edu.bin\n{guests.PLATFORM}vdev ser8250 hostdev >-\n{line('edu')}"
     passed.board.push(configuration.encode(), "/tmp/t/vm.qvmconf")
     for number in range(count):
-        command = passed.board.popen(f"exec {passed.host.command(build='build')} < /dev/null")
+        command = passed.board.popen(f"echo $$ > /tmp/t/pid; exec {passed.host.command(build='build')} < /dev/null")
         if number % 2 == 0:
-            command.read_until(r"\.", timeout=30)
-        passed.board.run(f"sleep {rng.uniform(0, 0.5):.3f}; pkill -9 -x qvm", check=False)
-        command.wait(timeout=10)
+            command.read_until(r"\.", timeout=60)
+        passed.board.run(f"until [ -s /tmp/t/pid ]; do sleep 0.01; done; sleep {rng.uniform(0, 0.5):.3f}; kill -9 $(cat /tmp/t/pid); rm /tmp/t/pid")
+        command.wait(timeout=30)
     command = passed.board.popen(f"exec {passed.host.command(build='build')} < /dev/null")
-    command.read_until(r"\.\.\.", timeout=30)
+    command.read_until(r"\.\.\.", timeout=60)
     passed.board.run("pkill -QUIT -x qvm")
     assert command.wait(timeout=10).status == 3
 
