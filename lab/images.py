@@ -135,6 +135,11 @@ def small_guests():
             "bios-256k.bin": f"{tree}/usr/share/seabios/bios-256k.bin", "OVMF.fd": f"{tree}/usr/share/ovmf/OVMF.fd"}
 
 
+def u_boot():
+    """Debian's U-Boot for AArch64, made for QEMU's virt machine: a raw image."""
+    return f"{packages.tree('u-boot', ['u-boot-qemu'], 'u-boot-qemu_')}/usr/lib/u-boot/qemu_arm64/u-boot.bin"
+
+
 def modules(names, m=X86_64, which=None):
     """The paths of kernel modules and of all they need, in the order to load them; what is built in is left out."""
     folder, found = _modules_folder(m, which), {}

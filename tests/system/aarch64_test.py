@@ -214,6 +214,27 @@ def test_linux_with_trees_of_the_user_ends_by_its_power_button(arm):
     assert head[:4] == b"\x7fELF" and head[18] == 183
 
 
+# U-Boot's code, and a place where it looks for its settings and finds none; RAM and a port where QEMU's virt machine has them.
+U_BOOT = ("ram 0x40000000,256m\nrom 0,2m\nrom 0x4000000,256k\nload 0,/payload/u-boot.bin\n"
+          "vdev pl011 loc 0x9000000 intr gic:33 hostdev >-\nvdev virtio-blk hostdev /dev/board/scratch\n")
+BOOT_DISK = """printf ',128M,L,*\\n' | sfdisk -q --wipe always /dev/board/scratch
+real=$(readlink -f /dev/board/scratch); partx -u $real 2> /dev/null || partx -a $real; part=$(lsblk -nrpo NAME $real | sed -n 2p)
+mkfs.ext4 -q -F $part; mkdir -p /tmp/t/m; mount $part /tmp/t/m; mkdir /tmp/t/m/extlinux; cp /payload/vmlinuz /tmp/t/initrd /tmp/t/m/
+printf 'default it\\nlabel it\\nkernel /vmlinuz\\ninitrd /initrd\\nappend console=ttyAMA0 quiet panic=-1 by=u-boot\\n' > /tmp/t/m/extlinux/extlinux.conf
+umount /tmp/t/m
+"""
+
+
+def test_u_boot_starts_linux_from_a_disk(arm):
+    """Debian's own, unmodified: it finds the port and the disk by our tree and by PCI, reads the kernel from a file system, and hands
+    the tree on."""
+    arm.prepare(U_BOOT, archive("cat /proc/cmdline; echo disk=$(cat /sys/block/vda/size) model=$(tr -d '\\0' < /proc/device-tree/model)\n"))
+    arm.run(BOOT_DISK, timeout=120)
+    text = arm.judge(arm.run(f"exec {arm.command(build='build')} < /dev/null", timeout=LINUX_SECONDS, check=False)).text.replace("\r", "")
+    assert "U-Boot 2023" in text and "1c05 VirtIO Block Device" in text and "by=u-boot" in text, text
+    assert marked(text, "disk") == f"{(4 << 30) // 512} model=QVM-v8A"
+
+
 IO = """echo cpus=$(grep -c ^processor /proc/cpuinfo)
 dd if=/dev/urandom of=/tmp/d bs=64k count=64 2> /dev/null; dd if=/tmp/d of=/dev/vda bs=64k oflag=direct 2> /dev/null
 echo hash=$(sha256sum < /tmp/d); echo back=$(dd if=/dev/vda bs=64k count=64 iflag=direct 2> /dev/null | sha256sum)

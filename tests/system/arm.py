@@ -24,7 +24,7 @@ def make_payload(folder):
         os.link(vdev, folder / "build/vdevs" / vdev.name)
     guests.build_vdev("calls", folder / "build/vdevs", AARCH64.compiler)
     for name, path in {"vmlinuz": images.guest_kernel(AARCH64), "initrd": images.guest_initrd(AARCH64),
-                       "tools.squashfs": images.guest_tools(AARCH64)}.items():
+                       "tools.squashfs": images.guest_tools(AARCH64), "u-boot.bin": images.u_boot()}.items():
         shutil.copyfile(path, folder / name)
     with open(folder / "full.gz", "wb") as packed:
         subprocess.run(["gzip", "-1c", full_kernel.kernel(AARCH64)], stdout=packed, check=True)
