@@ -118,8 +118,8 @@ def memtest(host, until, timeout):
 
 
 def test_memtest_sample(host):
-    """Tests 0 to 4 and the start of 5; `make soak` runs 0 to 9."""
-    said = memtest(host, r"#5  \[Moving inversions, random", 240)
+    """Tests 0 to 4 and the start of a later one (its screen misses short ones); `make soak` runs 0 to 9."""
+    said = memtest(host, r"#(?:[5-9] |10) \[", 240)
     assert "of 31.6MB" in said
 
 
