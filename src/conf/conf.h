@@ -237,6 +237,7 @@ struct conf_pass {
 	unsigned num_locs;
 	struct conf_pass_intr *intrs;
 	unsigned num_intrs;
+	bool incomplete;	    /* a place or interrupt of it could not be read */
 	struct conf_pos shared_pos; /* `shared`: other VMs may have it too; source 0: not given */
 	struct conf_pos pos;
 };

@@ -191,15 +191,19 @@ static void pass_intr(struct conf *c, const struct conf_word *w, struct conf_pas
 bool conf_pass_option(struct conf *c, const struct conf_word *w)
 {
 	struct conf_pass *pass = &c->passes[c->num_passes - 1];
+	const unsigned items = pass->num_locs + pass->num_intrs;
 
-	if (!strcmp(w->text, "loc"))
+	if (!strcmp(w->text, "loc")) {
 		pass_loc(c, w, pass);
-	else if (!strcmp(w->text, "intr"))
+	} else if (!strcmp(w->text, "intr")) {
 		pass_intr(c, w, pass);
-	else if (!strcmp(w->text, "shared"))
+	} else if (!strcmp(w->text, "shared")) {
 		pass->shared_pos = w->pos;
-	else
+		return true;
+	} else {
 		return false;
+	}
+	pass->incomplete |= pass->num_locs + pass->num_intrs == items;
 	return true;
 }
 

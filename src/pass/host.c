@@ -16,10 +16,8 @@
 enum {
 	/* Of a line of the file `resource`, as the kernel's ioport.h has them. */
 	RESOURCE_IO = 0x100,
-	RESOURCE_PREFETCH = 0x2000,
 	RESOURCE_WIDE = 0x100000,
 
-	CONFIG_HEADER_TYPE = 0x0e,
 	CONFIG_INTERRUPT_PIN = 0x3d,
 	CLASS_BRIDGE = 0x06
 };
@@ -79,10 +77,11 @@ static int read_bars(const char *path, struct host_pci *ret)
 		/* The kernel gives a BAR of size 0 an end before its start. */
 		if (!flags || end < start)
 			continue;
-		ret->bars[i] = (struct host_bar){ .size = end - start + 1,
-						  .io = flags & RESOURCE_IO,
-						  .wide = flags & RESOURCE_WIDE,
-						  .prefetch = flags & RESOURCE_PREFETCH };
+		ret->bars[i] = (struct host_bar){
+			.size = end - start + 1,
+			.io = flags & RESOURCE_IO,
+			.wide = flags & RESOURCE_WIDE,
+		};
 	}
 	fclose(file);
 	return 0;

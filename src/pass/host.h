@@ -19,7 +19,7 @@ enum {
 
 struct host_bar {
 	uint64_t size; /* bytes, 0: none */
-	bool io, wide, prefetch;
+	bool io, wide;
 };
 
 struct host_pci {

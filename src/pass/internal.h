@@ -34,7 +34,6 @@ struct pass_msix {
 /* A PCI device. */
 struct pass_pci {
 	struct pass_set *set;
-	const struct conf_pass *pass;
 	const struct conf_pass_loc *loc;
 	struct host_pci host;
 	char label[32]; /* "pass 0000:00:03.0" */
@@ -93,8 +92,7 @@ struct pass_set {
 };
 
 /* pci.c. Plan: mistakes are recorded. */
-int pass_pci_plan(struct pass_set *set, const struct conf_pass *pass,
-		  const struct conf_pass_loc *loc) MUST_CHECK;
+int pass_pci_plan(struct pass_set *set, const struct conf_pass_loc *loc) MUST_CHECK;
 int pass_pci_open(struct pass_pci *p) MUST_CHECK;
 int pass_pci_attach(struct pass_pci *p, struct irq *irq, const char **ret_why) MUST_CHECK;
 int pass_pci_start(struct pass_pci *p) MUST_CHECK;

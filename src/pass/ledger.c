@@ -116,11 +116,13 @@ static unsigned folder_search(const struct ledger_item *items, unsigned num,
 
 static int file_make(const struct ledger_item *items, unsigned num, struct ledger *ledger)
 {
-	snprintf(ledger->path, sizeof(ledger->path), FOLDER "/%d", (int)getpid());
-	ledger->fd = open(ledger->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	/* A name that nobody has: process numbers are not the host's where there are several
+	 * namespaces of them. */
+	strcpy(ledger->path, FOLDER "/XXXXXX");
+	ledger->fd = mkostemp(ledger->path, O_CLOEXEC);
 	if (ledger->fd < 0)
 		return -errno;
-	int rc = flock(ledger->fd, LOCK_EX | LOCK_NB) ? -errno : 0;
+	int rc = fchmod(ledger->fd, 0644) || flock(ledger->fd, LOCK_EX | LOCK_NB) ? -errno : 0;
 
 	for (unsigned i = 0; i < num && !rc; i++)
 		if (dprintf(ledger->fd, "%s %" PRIx64 " %" PRIx64 " %s %s\n",

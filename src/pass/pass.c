@@ -23,7 +23,7 @@ static void entry_check(struct pass_set *set, const struct conf_pass *pass)
 		any_pci |= is_pci(&pass->locs[i]);
 		any_other |= !is_pci(&pass->locs[i]);
 	}
-	if (!pass->num_locs && !pass->num_intrs) {
+	if (!pass->num_locs && !pass->num_intrs && !pass->incomplete) {
 		conf_error(conf, &pass->pos, "'pass' without a place: nothing is passed");
 		conf_expected(conf, "loc LOCATION[,LENGTH][,ATTRIBUTES][=HOST_LOCATION]");
 	}
@@ -49,7 +49,7 @@ static int plan_devices(struct pass_set *set, bool placed)
 
 		for (unsigned k = 0; k < pass->num_locs && !rc; k++)
 			if (is_pci(&pass->locs[k]) && pass->locs[k].has_guest == placed)
-				rc = pass_pci_plan(set, pass, &pass->locs[k]);
+				rc = pass_pci_plan(set, &pass->locs[k]);
 	}
 	return rc;
 }

@@ -397,8 +397,7 @@ static int capabilities_add(struct pass_pci *p)
 	return rc;
 }
 
-int pass_pci_plan(struct pass_set *set, const struct conf_pass *pass,
-		  const struct conf_pass_loc *loc)
+int pass_pci_plan(struct pass_set *set, const struct conf_pass_loc *loc)
 {
 	if (set->num_devices == PASS_MAX_DEVICES) {
 		conf_error(set->conf, &loc->pos, "more than %d passed PCI devices",
@@ -409,18 +408,24 @@ int pass_pci_plan(struct pass_set *set, const struct conf_pass *pass,
 
 	if (!p)
 		return -ENOMEM;
-	*p = (struct pass_pci){ .set = set,
-				.pass = pass,
-				.loc = loc,
-				.dev = { .fd = -1 },
-				.intx_fd = -1,
-				.unmask_fd = -1 };
+	*p = (struct pass_pci){
+		.set = set, .loc = loc, .dev = { .fd = -1 }, .intx_fd = -1, .unmask_fd = -1
+	};
 	pthread_mutex_init(&p->mtx, NULL);
 	if (!device_find(set, loc, &p->host) || !device_is_free(p)) {
 		pass_pci_free(p);
 		return 0;
 	}
 	snprintf(p->label, sizeof(p->label), "pass %s", p->host.bdf);
+	/* Without it nobody knows where MSI and MSI-X are. */
+	if (p->host.config_len < HOST_CONFIG_LEN) {
+		conf_error(set->conf, &loc->host.pos,
+			   "%s: only %u bytes of its configuration space can be read", p->host.bdf,
+			   p->host.config_len);
+		conf_expected(set->conf, "qvm as root");
+		pass_pci_free(p);
+		return 0;
+	}
 	for (unsigned i = 0; i < set->num_devices; i++) {
 		if (strcmp(set->devices[i]->host.bdf, p->host.bdf) != 0)
 			continue;
@@ -474,8 +479,7 @@ int pass_pci_open(struct pass_pci *p)
 	int rc = vfio_group_add(&p->set->vfio, p->host.group, &why);
 
 	if (rc) {
-		conf_error(conf, pos, "%s: %s%s%s", p->host.bdf, why ? why : "VFIO", ": ",
-			   strerror(-rc));
+		conf_error(conf, pos, "%s: %s: %s", p->host.bdf, why ? why : "VFIO", strerror(-rc));
 		return rc;
 	}
 	rc = vfio_dev_open(&p->set->vfio, p->host.group, p->host.bdf, &p->dev);

@@ -59,6 +59,11 @@ def test_what_cannot_be_passed_is_refused(tmp_path, text, said):
     assert said in result.stderr, result.stderr
 
 
+def test_a_passed_place_that_is_wrong_is_one_mistake(tmp_path):
+    result = qvm(tmp_path, "ram 256m\npass loc 0x3000000g\n", "dryrun")
+    assert result.returncode == 65 and len(re.findall("error: ", result.stderr)) == 1, result.stderr
+
+
 MMIO = guests.PLATFORM + "vdev virtio-entropy loc 0x1c0d0000 intr myioapic:16 name a\n"
 
 

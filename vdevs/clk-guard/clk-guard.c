@@ -17,6 +17,8 @@
 
 enum { MAX_RULES = 64, DEFAULT_LENGTH = 4, REGISTER = 4, MAX_ACCESS = 8 };
 
+#define MAX_LENGTH (UINT64_C(1) << 32)
+
 enum action { ALLOW, DENY, READ_ONLY, MASK, SHADOW, NUM_ACTIONS };
 
 static const char *const action_names[NUM_ACTIONS] = { "allow", "deny", "read-only", "mask",
@@ -42,7 +44,7 @@ static const struct qvmx_option options[NUM_OPTIONS] = {
 	[OPT_LENGTH] = { .name = "length",
 			 .type = QVMX_OPT_SIZE,
 			 .min = 1,
-			 .max = UINT64_C(1) << 32,
+			 .max = MAX_LENGTH,
 			 .help = "bytes from its place on; default 4" },
 	[OPT_RULE] = { .name = "rule",
 		       .type = QVMX_OPT_STRING,
@@ -81,17 +83,21 @@ static void guarded_read(vdev_t *vdp, struct rule *r, uint64_t offset, unsigned 
 		r->refused++;
 }
 
-/* The shadow begins as what the device has. */
+/* The shadow begins as what the device has, read as wide as place and length allow. */
 static bool shadow_make(vdev_t *vdp, struct rule *r)
 {
+	unsigned step = REGISTER;
+
 	if (r->shadow)
 		return true;
-	r->shadow = calloc(1, r->len + MAX_ACCESS);
-	for (uint64_t at = 0; r->shadow && at + REGISTER <= r->len; at += REGISTER) {
+	while ((r->offset | r->len) % step)
+		step /= 2;
+	r->shadow = calloc(1, r->len);
+	for (uint64_t at = 0; r->shadow && at < r->len; at += step) {
 		uint64_t value = 0;
 
-		(void)qvmx_pass_read(vdp, r->offset + at, REGISTER, &value);
-		memcpy(r->shadow + at, &value, REGISTER);
+		(void)qvmx_pass_read(vdp, r->offset + at, step, &value);
+		memcpy(r->shadow + at, &value, step);
 	}
 	return r->shadow != NULL;
 }
@@ -204,9 +210,11 @@ static int action_read(vdev_t *vdp, char *text, struct rule *r)
 
 static int rule_read(vdev_t *vdp, char *text, struct rule *r)
 {
-	static const struct qvmx_option offset = { .name = "offset", .type = QVMX_OPT_ADDRESS };
+	static const struct qvmx_option offset = { .name = "offset",
+						   .type = QVMX_OPT_ADDRESS,
+						   .max = MAX_LENGTH };
 	static const struct qvmx_option length = {
-		.name = "length", .type = QVMX_OPT_SIZE, .min = 1, .max = UINT64_C(1) << 32
+		.name = "length", .type = QVMX_OPT_SIZE, .min = 1, .max = MAX_LENGTH
 	};
 	char *equals = strchr(text, '='), *comma;
 

@@ -65,6 +65,30 @@ static void each_register_has_its_rule(void **state)
 	vdevtest_end(t);
 }
 
+static void a_shadow_of_any_width_begins_as_the_device(void **state)
+{
+	struct vdevtest *t = start("rule 2,2=shadow rule 5,1=shadow");
+	uint8_t *device = vdevtest_passed(t);
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++)
+		device[i] = (uint8_t)(0x10 + i);
+	vdevtest_write(t, VDEVTEST_MEM, BASE + 3, 1, 0xaa);
+	vdevtest_write(t, VDEVTEST_MEM, BASE + 5, 1, 0xbb);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, BASE + 2, 2), 0xaa12);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, BASE + 5, 1), 0xbb);
+	assert_int_equal(device[3], 0x13);
+	vdevtest_end(t);
+}
+
+static void a_rule_beyond_the_length_is_refused(void **state)
+{
+	(void)state;
+	assert_null(vdevtest_start("ram 1m vdev clk-guard loc mem:0x9010000 rule 4=allow"));
+	assert_null(vdevtest_start(
+		"ram 1m vdev clk-guard loc mem:0x9010000 rule 0xfffffffffffffffc,4=allow"));
+}
+
 static void an_access_over_a_border_is_refused(void **state)
 {
 	struct vdevtest *t = start("rule 0=allow rule 4=deny");
@@ -98,6 +122,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_register_has_its_rule),
+		cmocka_unit_test(a_shadow_of_any_width_begins_as_the_device),
+		cmocka_unit_test(a_rule_beyond_the_length_is_refused),
 		cmocka_unit_test(an_access_over_a_border_is_refused),
 		cmocka_unit_test(without_a_rule_nothing_gets_through),
 	};
