@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The system tier: real guests under the real KVM of a board. One board serves all tests of a pytest; tests/run has one for each file, three
 side by side. AArch64 boards are beside it."""
-import os
 import pathlib
 import shutil
 import sys
-import tempfile
 
 import pytest
 
@@ -13,7 +11,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 sys.path.insert(0, str(TOP / "tests/system"))
 sys.dont_write_bytecode = True
-from lab import board as boards, hangs, images  # noqa: E402
+from lab import images  # noqa: E402
 from lab.hangs import pytest_runtest_protocol, pytest_terminal_summary  # noqa: E402,F401  pylint: disable=unused-import
 from lab.machines import AARCH64  # noqa: E402
 import arm as arm_boards  # noqa: E402
@@ -23,10 +21,7 @@ import guests  # noqa: E402
 def make_payload(folder):
     """What the tests need on the board: both builds, a kernel, an initramfs, the tools disk, small guests."""
     for name in ("build", "build-asan"):
-        (folder / name / "vdevs").mkdir(parents=True)
-        os.link(TOP / name / "qvm", folder / name / "qvm")
-        for vdev in (TOP / name / "vdevs").glob("vdev-*.so"):
-            os.link(vdev, folder / name / "vdevs" / vdev.name)
+        guests.link_build(folder, name, name)
         for vdev in ("debugcon", "probe", "old", "ramblk"):
             guests.build_vdev(vdev, folder / name / "vdevs")
     for name, path in {"vmlinuz": images.guest_kernel(), "vmlinux": images.guest_vmlinux(), "initrd": images.guest_initrd(),
@@ -38,17 +33,8 @@ def make_payload(folder):
 
 @pytest.fixture(scope="session")
 def board():
-    # In the build folder: what is there is linked, not copied.
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="payload-", dir=TOP / "build"))
-    folder.chmod(0o755)  # some tests run qvm as another user
-    try:
-        make_payload(folder)
-        with boards.Board(payload=[folder], peers=True) as running:
-            hangs.shared.append(running)
-            yield running
-            hangs.shared.remove(running)
-    finally:
-        shutil.rmtree(folder)
+    with guests.board_with(make_payload, peers=True) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """VMs for the tests: configurations, guests with a script of their own, and what they said."""
+import contextlib
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+import tempfile
 
-from lab import agent, cpio, images
+from lab import agent, board as boards, cpio, hangs, images
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -62,6 +65,30 @@ def linux(script, cpus=1, memory="256m", cmdline="", extra="", console=CONSOLE, 
     if script is None:
         return configuration, b""
     return configuration, cpio.archive({"test": "#!/bin/busybox sh\nbusybox --install -s /bin\n" + script})
+
+
+def link_build(folder, build, name="build", programs=("qvm",)):
+    """Programs of a build and its vdevs, into folder/NAME: what is there is linked, not copied."""
+    (folder / name / "vdevs").mkdir(parents=True)
+    for program in programs:
+        os.link(TOP / build / program, folder / name / program)
+    for vdev in (TOP / build / "vdevs").glob("vdev-*.so"):
+        os.link(vdev, folder / name / "vdevs" / vdev.name)
+
+
+@contextlib.contextmanager
+def board_with(fill, build="build", **options):
+    """A board whose payload is what `fill` puts into a folder; the folder is beside what is linked from `build`."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="payload-", dir=TOP / build))
+    folder.chmod(0o755)  # some tests run qvm as another user
+    try:
+        fill(folder)
+        with boards.Board(payload=[folder], **options) as running:
+            hangs.shared.append(running)
+            yield running
+            hangs.shared.remove(running)
+    finally:
+        shutil.rmtree(folder)
 
 
 class Host:

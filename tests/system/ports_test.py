@@ -1,40 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ports and an interrupt of a PC that a guest has: the board's second serial port, which the host gives away by UIO (lab/onboard/uio)."""
-import os
 import pathlib
 import re
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
 import guests
 from guests import TOP, marked
-from lab import board as boards, cpio, hangs, images, passing
+from lab import cpio, images, passing
 from lab.machines import X86_64
 
 TEXT = "".join(f"line {n} by the guest's own driver\n" for n in range(20))
 PORTS = "acpi load /payload/serial.aml\npass loc io:2f8,8,rwn intr myioapic:3,u=3\n"
 
 
+def fill(folder):
+    guests.link_build(folder, "build")
+    for name, path in {"vmlinuz": images.guest_kernel(), "initrd": images.guest_initrd(), "uio.ko": images.uio_module()}.items():
+        shutil.copyfile(path, folder / name)
+    subprocess.run(["iasl", "-vs", "-p", folder / "serial", TOP / "tests/system/serial.asl"], check=True, stdout=subprocess.DEVNULL)
+
+
 @pytest.fixture(scope="module")
 def serial_board():
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="payload-", dir=TOP / "build"))
-    try:
-        (folder / "build/vdevs").mkdir(parents=True)
-        os.link(TOP / "build/qvm", folder / "build/qvm")
-        for vdev in (TOP / "build/vdevs").glob("vdev-*.so"):
-            os.link(vdev, folder / "build/vdevs" / vdev.name)
-        for name, path in {"vmlinuz": images.guest_kernel(), "initrd": images.guest_initrd(), "uio.ko": images.uio_module()}.items():
-            shutil.copyfile(path, folder / name)
-        subprocess.run(["iasl", "-vs", "-p", folder / "serial", TOP / "tests/system/serial.asl"], check=True, stdout=subprocess.DEVNULL)
-        with boards.Board(payload=[folder], machine=passing.machine(X86_64, "none")) as running:
-            hangs.shared.append(running)
-            yield running
-            hangs.shared.remove(running)
-    finally:
-        shutil.rmtree(folder)
+    with guests.board_with(fill, machine=passing.machine(X86_64, "none")) as running:
+        yield running
 
 
 def linux(host, platform, script):

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Devices of the host that are not on PCI, driven by a guest: the clock of AArch64's board, with its interrupt (lab/registers.py)."""
-import os
-import pathlib
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 
 import pytest
 
 import guests
 from guests import TOP, marked
-from lab import board as boards, cpio, hangs, images, registers
+from lab import cpio, images, registers
 from lab.machines import AARCH64
 
 BUILD = TOP / "build-aarch64"
@@ -25,26 +22,19 @@ READS = 500
 pytestmark = pytest.mark.skipif(not (BUILD / "qvm").exists(), reason="there is no build-aarch64")
 
 
+def fill(folder):
+    guests.link_build(folder, BUILD)
+    for name, path in {"vmlinuz": images.guest_kernel(AARCH64), "initrd": images.guest_initrd(AARCH64),
+                       "uio.ko": images.uio_module(AARCH64)}.items():
+        shutil.copyfile(path, folder / name)
+    subprocess.run(["dtc", "-q", "-@", "-I", "dts", "-O", "dtb", TOP / "tests/system/rtc.dts", "-o", folder / "rtc.dtbo"], check=True)
+
+
 @pytest.fixture(scope="module")
 def clock_board():
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="payload-", dir=BUILD))
-    folder.chmod(0o755)
-    try:
-        (folder / "build/vdevs").mkdir(parents=True)
-        os.link(BUILD / "qvm", folder / "build/qvm")
-        for vdev in (BUILD / "vdevs").glob("vdev-*.so"):
-            os.link(vdev, folder / "build/vdevs" / vdev.name)
-        for name, path in {"vmlinuz": images.guest_kernel(AARCH64), "initrd": images.guest_initrd(AARCH64),
-                           "uio.ko": images.uio_module(AARCH64)}.items():
-            shutil.copyfile(path, folder / name)
-        subprocess.run(["dtc", "-q", "-@", "-I", "dts", "-O", "dtb", TOP / "tests/system/rtc.dts", "-o", folder / "rtc.dtbo"], check=True)
-        with boards.Board(payload=[folder], machine=registers.machine()) as running:
-            running.run("modprobe uio; insmod /payload/uio.ko")
-            hangs.shared.append(running)
-            yield running
-            hangs.shared.remove(running)
-    finally:
-        shutil.rmtree(folder)
+    with guests.board_with(fill, BUILD, machine=registers.machine()) as running:
+        running.run("modprobe uio; insmod /payload/uio.ko")
+        yield running
 
 
 @pytest.fixture

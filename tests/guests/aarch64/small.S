@@ -7,6 +7,7 @@
  * 6 calls functions of tests/vdevs/calls.c, one of them with the MMU on, and says what came back; 7 waits for the power
  * button of the PL061 at 0x1c1d0000.
  */
+.include "mmu.inc"
 .equ UART, 0x1c090000
 .equ HOLE, 0x10000000
 .equ WATCHDOG, 0x1c0f0000
@@ -99,18 +100,7 @@ asleep:
 	/* Floating point, and the first two GiB as they are, the second one at ALIAS more once again. */
 	mov x1, #3 << 20
 	msr cpacr_el1, x1
-	ldr x1, =MAIR
-	msr mair_el1, x1
-	ldr x1, =TCR
-	msr tcr_el1, x1
-	adr x1, table
-	msr ttbr0_el1, x1
-	isb
-	mrs x1, sctlr_el1
-	mov x2, #5 /* MMU and data cache */
-	orr x1, x1, x2
-	msr sctlr_el1, x1
-	isb
+	mmu_on
 	ldr w6, =PATTERN
 	ldr w7, =ANSWER
 	fmov s5, w6
