@@ -500,11 +500,15 @@ int pass_pci_open(struct pass_pci *p)
 /* Cut what [start, start + len) touches out of the last span. */
 static void span_cut(struct pass_bar *bar, uint64_t start, uint64_t len, uint64_t page)
 {
-	struct pass_span *last = &bar->spans[bar->num_spans - 1];
 	const uint64_t from = align_down(start, page), to = align_up(start + len, page);
+
+	if (!bar->num_spans) /* The table before this one took all of it. */
+		return;
+
+	struct pass_span *last = &bar->spans[bar->num_spans - 1];
 	const uint64_t end = last->offset + last->len;
 
-	if (!bar->num_spans || !range_overlaps(last->offset, last->len, from, to - from))
+	if (!range_overlaps(last->offset, last->len, from, to - from))
 		return;
 	if (from > last->offset) {
 		last->len = from - last->offset;
