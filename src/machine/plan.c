@@ -56,10 +56,11 @@ int plan_region_add(struct plan *plan, const struct plan_region *region)
 {
 	unsigned at = 0;
 
-	if (!region->len || region->start + (region->len - 1) < region->start ||
-	    (region->space == PLAN_IO && region->start + (region->len - 1) > 0xffff)) {
-		conf_error(plan->conf, &region->pos, "%s ends outside of the %s", region->owner,
-			   plan_space_name(region->space));
+	if (!region->len || !range_inside(region->start, region->len, 0,
+					  region->space == PLAN_IO ? 0x10000 : PLAN_MEMORY_END)) {
+		conf_error(plan->conf, &region->pos, "%s ends %s", region->owner,
+			   region->space == PLAN_IO ? "outside of the ports"
+						    : "above 64 TiB of guest-physical memory");
 		return -EINVAL;
 	}
 	for (unsigned i = 0; i < plan->num_regions; i++) {
@@ -166,14 +167,12 @@ int plan_memory_add(struct plan *plan)
 				   r.owner, r.start);
 			continue;
 		}
-		if (!range_inside(r.start, r.len, 0, PLAN_MEMORY_END)) {
-			conf_error(plan->conf, &m->pos,
-				   "%s ends above 64 TiB of guest-physical memory", r.owner);
-			continue;
-		}
-		if (plan_region_add(plan, &r) == -ENOMEM)
-			return -ENOMEM;
-		next = MAX(next, r.start + r.len);
+		const int rc = plan_region_add(plan, &r);
+
+		if (rc == -ENOMEM)
+			return rc;
+		if (rc != -EINVAL)
+			next = MAX(next, r.start + r.len);
 	}
 	return 0;
 }

@@ -48,6 +48,7 @@ def test_known_words_that_are_not_built_say_so(tmp_path, text):
     ("pass loc 0x30000000,8,rwn=0xfed40000 loc 0x30000004,4,rwn=0xfed41000\n", "overlaps pass mem"),
     ("pass loc io:20,2\n", "is in use by the host: 'pic1' has it"),
     ("pass\n", "'pass' without a place"),
+    ("pass loc 0x3000000g\n", "pass mem 0xc0000000000000-0xc0000000000fff ends above 64 TiB of guest-physical memory"),
     (guests.PLATFORM + "pass loc io:c00 intr myioapic:8\n", "interrupt myioapic:8 of pass intr myioapic:8 is already that of vdev mc146818"),
     (guests.PLATFORM + "pass loc io:c00 intr myioapic:5=77777\n", "no UIO device of the host has interrupt 77777"),
     (guests.PLATFORM + "pass loc io:c00 intr myioapic:24\n", "vdev ioapic 'myioapic' has no line 24"),
@@ -60,7 +61,7 @@ def test_what_cannot_be_passed_is_refused(tmp_path, text, said):
 
 
 def test_a_passed_place_that_is_wrong_is_one_mistake(tmp_path):
-    result = qvm(tmp_path, "ram 256m\npass loc 0x3000000g\n", "dryrun")
+    result = qvm(tmp_path, "ram 256m\npass loc 0x3000000y\n", "dryrun")
     assert result.returncode == 65 and len(re.findall("error: ", result.stderr)) == 1, result.stderr
 
 
@@ -108,6 +109,7 @@ def test_a_pc_has_no_device_tree(tmp_path):
      ["vdev virtio-entropy is function 1 of PCI device 0:3, which has no function 0", "`vdev pci-dummy` can hold it"]),
     ("ram 1m\nvdev ser8250 loc 0x600\n", ["vdev ser8250 overlaps the ACPI platform"]),
     ("ram 1m\nvdev ser8250 loc 0xfffc\n", ["vdev ser8250 ends outside of the ports"]),
+    ("ram 1m\nvdev virtio-entropy loc 0x400000000000\n", ["vdev virtio-entropy ends above 64 TiB of guest-physical memory"]),
 ])
 def test_overlaps_and_double_use_name_both_owners(tmp_path, text, owners):
     result = qvm(tmp_path, text, "dryrun")
