@@ -17,7 +17,7 @@
 #include "vdevtest/qtest.h"
 #include "vdevtest/script.h"
 
-enum { STATUS_DIVERGED = 1, STATUS_USAGE = 2, STATUS_START_FAILED = 65, DEFAULT_LIMIT_S = 60 };
+enum { STATUS_DIVERGED = 1, STATUS_USAGE = 2, STATUS_START_FAILED = 65 };
 
 static const char usage[] =
 	"usage: vdev-test [OPTION]... [WORD]... DIR/vdev-NAME.so [WORD]...\n"
@@ -309,7 +309,7 @@ static int run(const struct arguments *args)
 
 int main(int argc, char **argv)
 {
-	struct arguments args = { .limit_s = DEFAULT_LIMIT_S, .command = { .seed = 1 } };
+	struct arguments args = { .limit_s = SCRIPT_LIMIT_S, .command = { .seed = 1 } };
 	int status = parse(argc, argv, &args);
 
 	/* A huge page costs more to clear than such a guest ever uses. */

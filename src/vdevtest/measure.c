@@ -106,7 +106,9 @@ static void requests(struct vdevtest *t, struct vdevtest_virtio *v)
 static void serve(struct vdevtest *t, int fd)
 {
 	FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
-	const struct script_setup setup = { .out = out, .lenient = true };
+	const struct script_setup setup = { .out = out,
+					    .limit_s = SCRIPT_LIMIT_S,
+					    .lenient = true };
 	struct script *s = script_create(t, &setup);
 
 	(void)script_run(s, in, "socket");

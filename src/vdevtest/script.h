@@ -21,6 +21,8 @@ enum script_end {
 	SCRIPT_WRONG,	 /* a line that is no request; it has been said */
 };
 
+enum { SCRIPT_LIMIT_S = 60 };
+
 struct script_setup {
 	FILE *out;   /* replies; NULL: nowhere */
 	FILE *trace; /* NULL: none */

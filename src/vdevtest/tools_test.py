@@ -295,6 +295,17 @@ class Program(Bench):
         self.script([vdev("pckeyboard")], "# a comment\n\nendianness\nreadl\ninb 0x60\n", status=2)
         self.assertIn("script:4: readl: ERR", self.errors)
 
+    def test_a_limit_is_of_a_request(self):
+        with subprocess.Popen([BUILD / "vdev-test", "--limit", "1", BUILD / "vdevs/fuzz/vdev-buggy.so", "mistake", "2"],
+                              stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as test:
+            test.stdin.write("outb 0x1000 0x5c\n")
+            test.stdin.flush()
+            with self.assertRaises(subprocess.TimeoutExpired):
+                test.wait(1.5)
+            _, errors = test.communicate("outb 0x1001 0xa7\n", timeout=30)
+        self.assertEqual(test.returncode, 124)
+        self.assertIn("-:2: no answer within 1 s: outb 0x1001 0xa7", errors)
+
     def test_expectations(self):
         self.script([vdev("pckeyboard")], "writeb 0 5\nreadb 0\nx-expect OK 0x0000000000000005\n")
         self.script([vdev("pckeyboard")], "readb 0\nx-expect OK 0x0000000000000005\n", status=1)
