@@ -42,6 +42,8 @@ WORDS = {
     "pci-dummy": ["vendor 8086 device 2918",
                   "loc pci:0:31.0 vendor 8086 device 2918 class 060100 subsystem-vendor 1 subsystem-device 2 revision 3",
                   "clone pci:0:31.0", "vendor 1 clone 0:31"],
+    "clk-guard": ["loc mem:0xfa000000 length 0x20 rule 0=allow rule 4=deny rule 8=read-only rule c=mask,ff rule 10,8=shadow default read-only",
+                  "loc mem:0xfa000000 length 0x20 rule 2,2=shadow rule 5,1=shadow rule 1f,1=shadow default allow", "loc io:0x300 rule 0=allow"],
     "trace": ["loc 0xfa000000 emit-logger", "loc 0xfa000000 emit-trace 7"],
     "ioapic": ["name ioapic accel off", "name ioapic accel off loc 0xfa001000 pins 48"],
     "8259": ["loc io:0x20"],
@@ -50,11 +52,9 @@ WORDS = {
     "pl011": ["intr ioapic:4 hostdev >OUT", "intr ioapic:4 hostdev <IN hostdev >OUT batch 100", "intr ioapic:4 hostdev TTY",
               "intr ioapic:4 hostdev CHAR delayed"],
     "pl031": ["intr ioapic:8", ""],
+    "pl061": ["intr ioapic:4", "intr ioapic:4 button 0", "loc 0xfa000000 intr ioapic:4 button 7"],
     "wdt-sp805": ["intr ioapic:8", "intr ioapic:8 action fiq frequency 1000", "action dump,terminate dump /tmp"],
 }
-
-# Arm's: fuzzed, and their branches not counted, since nothing here asks for the nodes of a device tree.
-ARM = {"pl011": "intr ioapic:4 hostdev <IN hostdev >OUT", "pl031": "intr ioapic:4", "pl061": "intr ioapic:4", "wdt-sp805": "intr ioapic:4"}
 
 # What does not start: the sentences are code too.
 REFUSED = {
@@ -92,6 +92,12 @@ REFUSED = {
                       "digest ABCSUM,ABC load 0x1000,ABC register rsi,x", "digest ABCSUM,ABC load 0x1000,ABC load 0x1001,IN",
                       "digest ABCSUM,ABC load 0x1000,ABC load 0x1001,ABC"],
     "pl011": ["hostdev >OUT hostdev >OUT", "hostdev NOTHING", "batch x", "hostdev /"],
+    "pl061": ["", "intr ioapic:4 button 8", "intr ioapic:4 button x", "loc 0xfa000001 intr ioapic:4"],
+    "clk-guard": ["", "loc mem:0xfa000000 rule 4=allow", "loc mem:0xfa000000 length 0", "loc mem:0xfa000000 default shadow",
+                  "loc mem:0xfa000000 rule 0", "loc mem:0xfa000000 rule x=deny", "loc mem:0xfa000000 rule 0,0=deny", "loc mem:0xfa000000 rule 0=no",
+                  "loc mem:0xfa000000 rule 0=mask", "loc mem:0xfa000000 rule 0=deny,1", "loc mem:0xfa000000 rule 0=mask,x",
+                  "loc mem:0xfa000000 rule 0,2=deny rule 1=deny", "loc mem:0xfa000000 rule 2,2=deny rule 0=deny",
+                  "loc mem:0xfa000000 length 0x200 " + " ".join(f"rule {4 * i:x}=allow" for i in range(65))],
     "wdt-sp805": ["action fiq", "action bark", "frequency 0"],
 }
 

@@ -97,8 +97,9 @@ class Fuzz(unittest.TestCase):
         self.fuzz([vdev("buggy"), "mistake", "x"], "--runs", "1", status=65)
 
     def test_ours(self):
+        self.assertEqual(set(our_vdevs.WORDS), {path.parent.name for path in our_vdevs.TOP.glob("vdevs/*/*.scd")})
         every = [(name, words[0]) for name, words in our_vdevs.WORDS.items()]
-        for name, words in (*every, ("virtio-entropy", "loc 0x1c0d0000 intr ioapic:16"), *our_vdevs.ARM.items()):
+        for name, words in (*every, ("virtio-entropy", "loc 0x1c0d0000 intr ioapic:16")):
             with self.subTest(name):
                 self.assertIn(f"{RUNS} runs", self.fuzz([*our_vdevs.before(name), vdev(name), *our_vdevs.words(words, self.folder)],
                                                         "--runs", str(RUNS), *our_vdevs.standins(self.folder)))
