@@ -17,7 +17,8 @@ def _tree():
 
     def build(path):
         subprocess.run([*words, "-machine", f"dumpdtb={path}"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        subprocess.run(["fdtput", "-t", "s", path, f"/pl031@{RTC:x}", "compatible", "bulkhead,uio"], check=True)
+        for prop in (("compatible", "bulkhead,uio"), ("qvm,compatible", "arm,pl031", "arm,primecell")):
+            subprocess.run(["fdtput", "-t", "s", path, f"/pl031@{RTC:x}", *prop], check=True)
 
     version = subprocess.run([AARCH64.qemu, "--version"], check=True, capture_output=True).stdout
     return cache.artifact("uio-tree", cache.key(words, version, cache.file_bytes(__file__)), build, ".dtb")

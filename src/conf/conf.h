@@ -232,7 +232,6 @@ struct conf_pass_intr {
 };
 
 struct conf_pass {
-	enum conf_blob blob;
 	struct conf_pass_loc *locs;
 	unsigned num_locs;
 	struct conf_pass_intr *intrs;

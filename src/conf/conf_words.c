@@ -180,21 +180,15 @@ static bool word_load(struct conf *c, const struct conf_word *w)
 	return word_load_blob(c, w, CONF_BLOB_AUTO);
 }
 
-static bool word_pass_blob(struct conf *c, const struct conf_word *w, enum conf_blob blob)
+static bool word_pass(struct conf *c, const struct conf_word *w)
 {
 	struct conf_pass *pass = conf_append(c, &c->passes, &c->num_passes, sizeof(*pass));
 
 	if (!pass)
 		return false;
 	pass->pos = w->pos;
-	pass->blob = blob;
 	c->priv->context = CONF_IN_PASS;
 	return true;
-}
-
-static bool word_pass(struct conf *c, const struct conf_word *w)
-{
-	return word_pass_blob(c, w, CONF_BLOB_AUTO);
 }
 
 /* A blob word says what the file of the following `load` is, or the memory of the following `pass`.
@@ -212,8 +206,13 @@ static bool word_blob(struct conf *c, const struct conf_word *w, enum conf_blob 
 	}
 	p->next++;
 	if (!strcmp(verb->text, "pass")) {
-		conf_not_built(c, &w->pos, "passing memory as the content of a file");
-		return word_pass_blob(c, verb, blob);
+		if (blob != CONF_BLOB_DATA) {
+			conf_error(c, &w->pos,
+				   "what is passed cannot be '%s': qvm reads that from a file",
+				   w->text);
+			conf_expected(c, "'%s load FILE', or 'data pass'", w->text);
+		}
+		return word_pass(c, verb);
 	}
 	return word_load_blob(c, verb, blob);
 }

@@ -12,7 +12,8 @@
 enum {
 	HOST_BDF_LEN = 16, /* "0000:00:03.0" */
 	HOST_NAME_LEN = 64,
-	HOST_NUM_BARS = 6,
+	HOST_ROM = 6, /* among the BARs, as in the kernel's `resource` and VFIO's regions */
+	HOST_NUM_BARS = 7,
 	HOST_CONFIG_LEN = 256,
 	HOST_NO_GROUP = -1
 };

@@ -262,6 +262,18 @@ int pass_start(struct pass_set *set, const char **ret_why)
 	return rc;
 }
 
+bool pass_intr_line(const struct pass_set *set, const struct conf_pass_intr *intr,
+		    unsigned *ret_line)
+{
+	const struct pass_intr *i = set->intrs;
+
+	while (i && i->conf != intr)
+		i = i->next;
+	if (i)
+		*ret_line = i->line;
+	return i;
+}
+
 int pass_access(struct pass_set *set, enum engine_space space, uint64_t addr, bool write,
 		unsigned len, uint64_t *value)
 {

@@ -51,6 +51,11 @@ int pass_attach(struct pass_set *set, struct engine *engine, const struct memory
  * them. *ret_why says what failed. */
 int pass_start(struct pass_set *set, const char **ret_why) MUST_CHECK;
 
+/* The line of the guest's that an interrupt of the file has become (pass_lines.plan). False: none.
+ */
+bool pass_intr_line(const struct pass_set *set, const struct conf_pass_intr *intr,
+		    unsigned *ret_line);
+
 /* An access that a vdev before it does: *value is what was read, or what is written. -EPERM: the
  * file does not allow it; -EINVAL: not such a width there, or nothing is passed there. Any thread.
  */

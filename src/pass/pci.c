@@ -250,9 +250,10 @@ static int bars_add(struct pass_pci *p)
 	for (unsigned i = 0; i < HOST_NUM_BARS && !rc; i++) {
 		const struct host_bar *host = &p->host.bars[i];
 		struct pass_bar *bar = &p->bars[i];
-		const struct pci_bar_info info = { .type = host->io	? PCI_BAR_IO
-							   : host->wide ? PCI_BAR_MEM64
-									: PCI_BAR_MEM32,
+		const struct pci_bar_info info = { .type = i == HOST_ROM ? PCI_BAR_ROM
+							   : host->io	 ? PCI_BAR_IO
+							   : host->wide	 ? PCI_BAR_MEM64
+									 : PCI_BAR_MEM32,
 						   .size = host->size,
 						   .handler = bar_access,
 						   .opaque = bar,

@@ -13,6 +13,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+enum { ROM_ENABLE = 0x1 };
+
 static bool is_io(const struct pci_bar *bar)
 {
 	return bar->info.type == PCI_BAR_IO;
@@ -20,7 +22,8 @@ static bool is_io(const struct pci_bar *bar)
 
 static uint8_t *bar_register(const struct pci_bar *bar, uint8_t *bytes)
 {
-	return bytes + PCI_REG_BAR0 + 4 * (bar - bar->dev->bars);
+	return bytes + (bar->info.type == PCI_BAR_ROM ? PCI_REG_ROM
+						      : PCI_REG_BAR0 + 4 * (bar - bar->dev->bars));
 }
 
 /* The second half of a 64-bit BAR. */
@@ -40,6 +43,8 @@ static bool size_valid(const struct pci_bar_info *info)
 		return info->size >= 16 && info->size <= 1ull << 62;
 	case PCI_BAR_IO:
 		return info->size >= 4 && info->size <= 256;
+	case PCI_BAR_ROM:
+		return info->size >= 1u << 11 && info->size <= 1u << 24;
 	case PCI_BAR_NONE:
 		break;
 	}
@@ -51,7 +56,8 @@ int pci_bar_add(struct pci_device *dev, unsigned index, const struct pci_bar_inf
 	bool wide = info->type == PCI_BAR_MEM64;
 	struct pci_bar *bar;
 
-	if (index >= PCI_NUM_BARS || (wide && index + 1 >= PCI_NUM_BARS) || !size_valid(info))
+	if (index >= PCI_NUM_BARS || (wide && index + 1 >= PCI_ROM) ||
+	    (info->type == PCI_BAR_ROM) != (index == PCI_ROM) || !size_valid(info))
 		return -EINVAL;
 	if (dev->bus->placed)
 		return -EBUSY;
@@ -60,12 +66,19 @@ int pci_bar_add(struct pci_device *dev, unsigned index, const struct pci_bar_inf
 	    (wide && bar[1].info.type != PCI_BAR_NONE))
 		return -EEXIST;
 	bar->info = *info;
-	pci_put32(bar_register(bar, dev->writable), (uint32_t) ~(info->size - 1));
+	pci_put32(bar_register(bar, dev->writable),
+		  (uint32_t) ~(info->size - 1) | (index == PCI_ROM ? ROM_ENABLE : 0));
 	pci_put32(bar_register(bar, dev->config), is_io(bar) ? 1 : wide ? 4 : 0);
 	if (wide)
 		pci_put32(bar_register(bar, dev->writable) + 4,
 			  (uint32_t)(~(info->size - 1) >> 32));
 	return 0;
+}
+
+/* Those of the register that are no address. */
+static uint32_t low_bits(const struct pci_bar *bar)
+{
+	return is_io(bar) ? 3 : bar->info.type == PCI_BAR_ROM ? 0x7ff : 0xf;
 }
 
 uint64_t pci_bar_written(const struct pci_bar *bar)
@@ -75,7 +88,7 @@ uint64_t pci_bar_written(const struct pci_bar *bar)
 
 	if (bar->info.type == PCI_BAR_NONE)
 		return 0;
-	addr = pci_get32(reg) & (is_io(bar) ? ~3u : ~0xfu);
+	addr = pci_get32(reg) & ~low_bits(bar);
 	if (bar->info.type == PCI_BAR_MEM64)
 		addr |= (uint64_t)pci_get32(reg + 4) << 32;
 	return addr;
@@ -87,7 +100,7 @@ void pci_bar_write(struct pci_bar *bar, uint64_t addr)
 
 	if (bar->info.type == PCI_BAR_NONE)
 		return;
-	pci_put32(reg, (uint32_t)addr | (pci_get32(reg) & (is_io(bar) ? 3u : 0xfu)));
+	pci_put32(reg, (uint32_t)addr | (pci_get32(reg) & low_bits(bar)));
 	if (bar->info.type == PCI_BAR_MEM64)
 		pci_put32(reg + 4, (uint32_t)(addr >> 32));
 }
@@ -283,15 +296,24 @@ static bool evict_stale(struct pci_bus *pb, const struct pci_bar *bar, uint64_t 
 	return false;
 }
 
+/* The function answers there, as far as its registers say. */
+static bool is_decoded(const struct pci_bar *bar)
+{
+	const uint8_t *config = bar->dev->config;
+	const uint16_t decode = is_io(bar) ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
+
+	return pci_get16(config + PCI_REG_COMMAND) & decode &&
+	       (bar->info.type != PCI_BAR_ROM || config[PCI_REG_ROM] & ROM_ENABLE);
+}
+
 /* True if the mapping changed. */
 static bool bar_update(struct pci_bus *pb, struct pci_bar *bar)
 {
-	uint16_t decode = is_io(bar) ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
 	uint64_t addr = pci_bar_written(bar);
 
 	if (bar->info.type == PCI_BAR_NONE)
 		return false;
-	if (!(pci_get16(bar->dev->config + PCI_REG_COMMAND) & decode))
+	if (!is_decoded(bar))
 		return bar->mapped && bar_unmap(bar) == 0;
 	if ((bar->mapped && bar->mapped_addr == addr) || !inside_window(pb, bar, addr))
 		return false;

@@ -139,6 +139,53 @@ static void test_sizing(void **state)
 	machine_destroy(&m);
 }
 
+static void test_rom(void **state)
+{
+	struct pci_device *dev;
+	struct pci_listing list[2];
+	struct machine m;
+
+	(void)state;
+	machine_create(&m);
+	dev = machine_add(&m, PCI_DEVFN_NEXT, 1, 1);
+	assert_int_equal(bar_add(dev, PCI_ROM, PCI_BAR_MEM32, 0x800), -EINVAL);
+	assert_int_equal(bar_add(dev, 0, PCI_BAR_ROM, 0x800), -EINVAL);
+	assert_int_equal(bar_add(dev, PCI_ROM, PCI_BAR_ROM, 0x400), -EINVAL);
+	assert_int_equal(bar_add(dev, PCI_ROM, PCI_BAR_ROM, 1 << 25), -EINVAL);
+	assert_int_equal(bar_add(dev, PCI_ROM, PCI_BAR_ROM, 0x1000), 0);
+	assert_int_equal(bar_add(dev, PCI_ROM, PCI_BAR_ROM, 0x1000), -EEXIST);
+	assert_int_equal(bar_add(dev, 0, PCI_BAR_MEM32, 0x1000), 0);
+	assert_int_equal(pci_msix_add(dev, 1, PCI_ROM, 0, PCI_ROM, 0x800), -EINVAL);
+	machine_start(&m);
+	assert_int_equal(pci_bus_list(m.pci, list, 2), 2);
+	const uint64_t rom = list[1].bars[PCI_ROM].addr;
+
+	assert_int_equal(cfg_read(&m, 8, 0x30, 4), rom);
+	cfg_write(&m, 8, 0x30, 4, 0xfffff800); /* as Linux sizes it */
+	assert_int_equal(cfg_read(&m, 8, 0x30, 4), 0xfffff000);
+	cfg_write(&m, 8, 0x30, 4, UINT32_MAX);
+	assert_int_equal(cfg_read(&m, 8, 0x30, 4), 0xfffff001);
+	/* It takes both bits, whichever comes first. */
+	cfg_write(&m, 8, 0x30, 4, (uint32_t)rom | 1);
+	assert_false(mem_answers(&m, rom));
+	cfg_write(&m, 8, 4, 2, 2);
+	assert_int_equal(mem_read(&m, rom + 8, 8), 8 | (uint64_t)(PCI_ROM + 1) << 32);
+	cfg_write(&m, 8, 0x30, 4, (uint32_t)rom);
+	assert_false(mem_answers(&m, rom));
+	cfg_write(&m, 8, 0x30, 4, ((uint32_t)rom + 0x10000) | 1);
+	assert_false(mem_answers(&m, rom));
+	assert_int_equal(mem_read(&m, rom + 0x10000, 4), 0);
+	pci_device_reset(dev);
+	assert_int_equal(cfg_read(&m, 8, 0x30, 4), rom);
+	assert_false(mem_answers(&m, rom + 0x10000));
+	cfg_write(&m, 8, 4, 2, 2);
+	assert_false(mem_answers(&m, rom));
+	/* Without one the register is 0. */
+	cfg_write(&m, 0, 0x30, 4, UINT32_MAX);
+	assert_int_equal(cfg_read(&m, 0, 0x30, 4), 0);
+	machine_destroy(&m);
+}
+
 static void test_decode(void **state)
 {
 	struct pci_device *dev;
@@ -535,17 +582,12 @@ static void test_ports_in_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_bars),
-		cmocka_unit_test(test_place),
-		cmocka_unit_test(test_sizing),
-		cmocka_unit_test(test_decode),
-		cmocka_unit_test(test_move),
-		cmocka_unit_test(test_move_64),
-		cmocka_unit_test(test_doorbells),
-		cmocka_unit_test(test_doorbell_refused),
-		cmocka_unit_test(test_ports_in_memory),
-		cmocka_unit_test(test_random_walk),
-		cmocka_unit_test(test_two_movers),
+		cmocka_unit_test(test_bad_bars),	 cmocka_unit_test(test_place),
+		cmocka_unit_test(test_sizing),		 cmocka_unit_test(test_rom),
+		cmocka_unit_test(test_decode),		 cmocka_unit_test(test_move),
+		cmocka_unit_test(test_move_64),		 cmocka_unit_test(test_doorbells),
+		cmocka_unit_test(test_doorbell_refused), cmocka_unit_test(test_ports_in_memory),
+		cmocka_unit_test(test_random_walk),	 cmocka_unit_test(test_two_movers),
 	};
 
 	return cmocka_run_group_tests_name("bar", tests, NULL, NULL);

@@ -137,8 +137,8 @@ uint32_t pci_function_read(struct pci_device *dev, unsigned offset, unsigned len
 void pci_function_write(struct pci_device *dev, unsigned offset, unsigned len, uint32_t value)
 {
 	unsigned dword = offset & ~3u, shift = (offset & 3) * 8;
-	bool moves = dword == PCI_REG_COMMAND ||
-		     (dword >= PCI_REG_BAR0 && dword < PCI_REG_BAR0 + 4 * PCI_NUM_BARS);
+	bool moves = dword == PCI_REG_COMMAND || dword == PCI_REG_ROM ||
+		     (dword >= PCI_REG_BAR0 && dword < PCI_REG_BAR0 + 4 * PCI_ROM);
 	uint8_t cap[CAPABILITY_MAX_BODY + 2];
 	bool master, was_master;
 	uint32_t mask, old;

@@ -249,7 +249,7 @@ int pci_doorbell_add(struct pci_device *dev, unsigned bar, uint32_t offset, unsi
 {
 	struct pci_doorbell *list;
 
-	if (bar >= PCI_NUM_BARS || dev->bars[bar].info.type == PCI_BAR_NONE ||
+	if (bar >= PCI_ROM || dev->bars[bar].info.type == PCI_BAR_NONE ||
 	    dev->bars[bar].info.type == PCI_BAR_IO ||
 	    !range_inside(offset, len, 0, dev->bars[bar].info.size))
 		return -EINVAL;
@@ -401,6 +401,7 @@ void pci_device_reset(struct pci_device *dev)
 	pci_put16(dev->config + PCI_REG_COMMAND, 0);
 	dev->config[PCI_REG_CACHE_LINE] = 0;
 	dev->config[PCI_REG_LATENCY] = 0;
+	pci_put32(dev->config + PCI_REG_ROM, 0);
 	for (unsigned i = 0; i < PCI_NUM_BARS; i++)
 		pci_bar_write(&dev->bars[i], dev->bars[i].first_addr);
 	pci_msix_reset(dev);

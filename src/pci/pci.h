@@ -29,7 +29,8 @@ struct pci_bus;
 struct pci_device;
 
 enum {
-	PCI_NUM_BARS = 6,
+	PCI_ROM = 6, /* among the BARs: that of the expansion ROM */
+	PCI_NUM_BARS = 7,
 	PCI_MAX_MSIX_VECTORS = 2048,
 	PCI_NO_VENDOR = 0xffff, /* what the vendor id of no function reads */
 	PCI_DEVFN_NEXT = -1,	/* the next free device number, function 0 */
@@ -66,11 +67,13 @@ struct pci_device_info {
 	uint8_t revision;
 };
 
-enum pci_bar_type { PCI_BAR_NONE, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_IO };
+/* ROM: at PCI_ROM and only there; decoded while its own enable bit is set too. */
+enum pci_bar_type { PCI_BAR_NONE, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_IO, PCI_BAR_ROM };
 
 struct pci_bar_info {
 	enum pci_bar_type type;
-	uint64_t size;		 /* bytes, a power of two; memory >= 16, I/O 4 to 256 */
+	uint64_t size;		 /* bytes, a power of two; memory >= 16, I/O 4 to 256, ROM 2 KiB to
+				    16 MiB */
 	bus_handler_fn *handler; /* acc->offset counts from the BAR's start; NULL: reads 0, ignores
 				    writes */
 	void *opaque;

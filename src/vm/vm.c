@@ -273,8 +273,9 @@ static void print_pci(struct vm *vm, struct strbuf *out)
 			if (l->bars[b].type != PCI_BAR_NONE && l->bars[b].size)
 				strbuf_printf(out,
 					      "           bar %u at 0x%" PRIx64 ", %" PRIu64
-					      " bytes\n",
-					      b, l->bars[b].addr, l->bars[b].size);
+					      " bytes%s\n",
+					      b, l->bars[b].addr, l->bars[b].size,
+					      b == PCI_ROM ? " (expansion ROM)" : "");
 	}
 }
 

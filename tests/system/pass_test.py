@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -57,6 +58,7 @@ NIC, NVME, EDU, PAIR = (passing.host_name(name) for name in ("nic", "nvme", "edu
 WAIT = "await() { for i in $(seq 300); do eval \"$1\" 2> /dev/null && return; usleep 100000; done; echo missing: \"$1\"; }"
 
 AT = {name: SYSFS + passing.host_name(name) for name in PASSED}
+NET_UP = f"""N=$(ls {AT['nic']}/net); ip link set $N up; ip addr add 10.0.2.15/24 dev $N; await '[ $(cat /sys/class/net/$N/carrier) = 1 ]'"""
 # The guest has the devices where the host has them. $x is what the test tells a step.
 SERIAL_AND_EDU = f"""
 T=/dev/$(ls {AT['serial']}/tty); stty -F $T raw; exec 3> $T; cat /text >&3
@@ -69,7 +71,7 @@ STEPS = {
 for d in nic:{AT['nic']} virtio-net:{AT['virtio-net']}/virtio* nvme:{AT['nvme']} sound:{AT['sound']} serial:{AT['serial']}; do
     echo driver-${{d%%:*}}=$(basename $(readlink ${{d#*:}}/driver))
 done
-N=$(ls {AT['nic']}/net); ip link set $N up; ip addr add 10.0.2.15/24 dev $N; await '[ $(cat /sys/class/net/$N/carrier) = 1 ]'
+{NET_UP}
 ping -c 3 10.0.2.2 | grep received
 V=$(ls {AT['virtio-net']}/virtio*/net); ip link set $V up; ip addr add 10.0.2.16/32 dev $V; ip route add 10.0.2.3 dev $V
 echo virtio-pings=$(ping -c 3 10.0.2.3 | grep received); grep $(basename {AT['virtio-net']}/virtio*)- /proc/interrupts | sed s/^/interrupt=/
@@ -78,6 +80,7 @@ echo up=$(sha256sum < /tmp/up); echo down=$(sha256sum < /tmp/down); rm /tmp/down
 await '[ -b /dev/nvme0n1 ]'; dd if=/tmp/up of=/dev/nvme0n1 bs=64k oflag=direct 2> /dev/null
 dd if=/dev/nvme0n1 of=/tmp/back bs=64k count={DATA >> 16} iflag=direct 2> /dev/null
 cmp /tmp/up /tmp/back && echo back=same; rm /tmp/back
+echo 1 > {AT['nic']}/rom; echo rom=$(sha256sum < {AT['nic']}/rom); echo 0 > {AT['nic']}/rom
 dd if=/dev/nvme0n1 of=/dev/null bs=4k count=100 iflag=direct 2> /dev/null; ping -A -c 20 10.0.2.2 > /dev/null""",
     "requests": f"dd if=/dev/nvme0n1 of=/dev/null bs=4k count={REQUESTS} iflag=direct 2> /dev/null",
     "pings": f"ping -A -c {PINGS} 10.0.2.2 | grep received > /tmp/pings",
@@ -121,7 +124,8 @@ def fill(folder, kind):
     """What the board gets: qvm and its vdevs, a kernel with all drivers, the guest's files."""
     guests.link_build(folder, kind.build, programs=("qvm", "qvm-pass"))
     (folder / "loop.bin").write_bytes(LOOPS[kind.base.name])
-    subprocess.run([TOP / "tests/guests/build", TOP / "tests/guests/edu.c", folder / "edu.bin"], check=True)
+    for guest in ("edu", "storm"):
+        subprocess.run([TOP / "tests/guests/build", TOP / f"tests/guests/{guest}.c", folder / f"{guest}.bin"], check=True)
     shutil.copyfile(full_kernel.kernel(kind.base), folder / "vmlinuz")
     programs = {name: program(name, kind.base) for name in ("edu", "tone")}
     (folder / "initrd").write_bytes(cache.file_bytes(images.guest_initrd(kind.base)) + cpio.archive(
@@ -198,14 +202,20 @@ class Passed:
                 "serial": self.file(passing.SERIAL), "nvme": self.file(passing.NVME)[:DATA]}
 
 
+@contextlib.contextmanager
+def opened(kind):
+    with guests.board_with(lambda folder: fill(folder, kind), kind.build, peers=kind.base is X86_64,
+                           machine=passing.machine(kind.base, kind.iommu)) as running:
+        yield Passed(kind, running)
+
+
 @pytest.fixture(scope="module", params=list(KINDS))
 def passed(request):
     kind = KINDS[request.param]
     if not (TOP / kind.build / "qvm").exists():
         pytest.skip(f"there is no {kind.build}")
-    with guests.board_with(lambda folder: fill(folder, kind), kind.build, peers=kind.base is X86_64,
-                           machine=passing.machine(kind.base, kind.iommu)) as running:
-        yield Passed(kind, running)
+    with opened(kind) as made:
+        yield made
 
 
 def sha256(data):
@@ -234,6 +244,11 @@ def test_nic_whose_tables_fill_a_bar(passed):
     assert marked(done["text"], "driver-virtio-net") == "virtio_net"
     assert marked(done["text"], "virtio-pings") == "3 packets transmitted, 3 packets received, 0% packet loss"
     assert interrupts(done["text"], r"virtio\d+-input") >= 3
+
+
+def test_expansion_rom(passed):
+    """The guest's kernel gives it a place, turns it on and reads what is in the device's ROM."""
+    assert marked(passed.drive()["text"], "rom").split()[0] == sha256(passed.file("nic.rom"))
 
 
 def test_nvme(passed):
@@ -364,6 +379,46 @@ def test_one_owner(owners):
     assert second.wait(timeout=10).status == 3
 
 
+def storm(passed, pairs, turns):
+    """A guest ends its device's interrupts for ever and never quiets the device, beside one that writes and verifies a disk. Returns for
+    each pair the second one's rate beside the storm, as a part of its rate while the first stands still; and the interrupts of the host."""
+    passed.board.run(bind(EDU, NVME))
+    configuration = f"system storm\nram 16m\nload 0x8000,/payload/storm.bin\n{guests.PLATFORM}vdev ser8250 hostdev >-\n{line('edu')}"
+    passed.board.push(configuration.encode(), "/tmp/t/storm.qvmconf")
+    first = passed.board.popen(f"echo $$ > /tmp/t/storm.pid; exec {passed.host.command(build='build', name='storm')} < /dev/null")
+    first.read_until(r"\.\.\.", timeout=60)
+    second = passed.start("await '[ -b /dev/nvme0n1 ]'; head -c 1048576 /dev/urandom > /tmp/a; n=0; while true; do\n"
+                          "dd if=/tmp/a of=/dev/nvme0n1 bs=64k oflag=direct 2> /dev/null; echo 3 > /proc/sys/vm/drop_caches\n"
+                          "dd if=/dev/nvme0n1 bs=64k count=16 iflag=direct 2> /dev/null | cmp - /tmp/a || echo bad=1\n"
+                          "n=$((n+1)); echo turn=$n.; done", ("nvme",))
+    count = f"grep 'vfio-intx({EDU})' /proc/interrupts | awk '{{ for (i = 2; i < 4; i++) n += $i }} END {{ print n }}'"
+
+    def seconds(signal):
+        passed.board.run(f"kill -{signal} $(cat /tmp/t/storm.pid)")
+        begun = int(second.read_until(r"turn=(\d+)\.", timeout=120).group(1))
+        start = time.monotonic()
+        second.read_until(rf"turn={begun + turns}\.", timeout=240)
+        return time.monotonic() - start
+
+    before = int(passed.board.run(count).text)
+    rates = [seconds("STOP") / seconds("CONT") for _ in range(pairs)]
+    interrupts_seen = int(passed.board.run(count).text) - before
+    passed.board.run("pkill -KILL -x qvm")
+    second.wait(timeout=30)
+    assert "bad=" not in second.stdout.decode(errors="replace")
+    return rates, interrupts_seen
+
+
+def test_a_storm_is_its_own_guests(owners):
+    """A device that always asks, whose guest never quiets it: the host lives, and another guest's disk is read as it was written. What
+    the other's rate is is measured by `tests/soak --only storm`."""
+    if owners.kind.base is not X86_64:
+        pytest.skip("the guest is for PCs")
+    rates, seen = storm(owners, 1, 5)
+    print(f"{seen} interrupts; the other guest's rate beside them: {rates[0]:.2f} of its own")
+    assert seen > 1000
+
+
 def kills(passed, count, rng):
     """Kills `count` VMs whose guest, without an operating system, makes a device do DMA, every other one while it starts. Each must run
     its first round whatever was killed before."""
@@ -380,6 +435,24 @@ def kills(passed, count, rng):
     command.read_until(r"\.\.\.", timeout=60)
     passed.board.run("pkill -QUIT -x qvm")
     assert command.wait(timeout=10).status == 3
+
+
+def kills_of_linux(passed, count, rng):
+    """The same with a stock guest that writes to a disk and floods a network; a guest after the kills does both, and ends as it should."""
+    names = ("nic", "nvme")
+    passed.board.run(bind(NIC, NVME))
+    load = (f"{NET_UP}; await '[ -b /dev/nvme0n1 ]'; (ping -f 10.0.2.2 > /dev/null &)\n"
+            "while true; do dd if=/dev/zero of=/dev/nvme0n1 bs=64k count=50 oflag=direct 2> /dev/null; echo loaded=1; done")
+    for number in range(count):
+        vm = passed.start(load, names)
+        if number % 2 == 0:
+            vm.read_until("loaded=1", timeout=120)
+        passed.board.run(f"sleep {rng.uniform(0, 5):.3f}; pkill -9 -x qvm")
+        vm.wait(timeout=30)
+    done = passed.start(f"{NET_UP}; ping -c 3 10.0.2.2 | grep received; await '[ -b /dev/nvme0n1 ]'; head -c 1048576 /dev/urandom > /tmp/a\n"
+                        "dd if=/tmp/a of=/dev/nvme0n1 bs=64k oflag=direct 2> /dev/null\n"
+                        "dd if=/dev/nvme0n1 bs=64k count=16 iflag=direct 2> /dev/null | cmp - /tmp/a && echo back=same", names).wait(timeout=120)
+    assert done.status == 0 and "3 packets received" in done.text and marked(done.text.replace("\r\n", "\n"), "back") == "same", done.text
 
 
 def test_killed_at_any_moment_the_next_start_works(owners):

@@ -44,9 +44,9 @@ def host(clock_board):
 
 
 def linux(words):
-    """A stock guest's configuration; `words` is what it has of the clock."""
+    """A stock guest's configuration; `words` is what it has of the clock. Its tree has the host's node, unless the words bring another."""
     return (f'ram 0x80000000,256m\nload /payload/vmlinuz\ninitrd load /tmp/t/initrd\ncmdline "console=hvc0 quiet panic=-1"\n'
-            f"fdt load /payload/rtc.dtbo\n{words}{guests.CONSOLE}")
+            f"{words}{guests.CONSOLE}")
 
 
 def run(host, words, script):
@@ -63,12 +63,31 @@ LOOP = bytes.fromhex("00000014")  # b .
 
 
 
-def test_a_guest_drives_the_hosts_clock(host):
-    """Its driver reads the time, and its alarms come by the device's interrupt, the second one too."""
-    said = run(host, WINDOW, f"echo time=$(cat {RTC}/since_epoch); for i in 1 2; do echo $(($(cat {RTC}/since_epoch)+2)) > {RTC}/wakealarm; sleep 3; "
+@pytest.mark.parametrize("tree", ["", "fdt load /payload/rtc.dtbo\n"], ids=["host", "user"])
+def test_a_guest_drives_the_hosts_clock(host, tree):
+    """Its driver reads the time, and its alarms come by the device's interrupt, the second one too. The guest is told of the device by
+    the host's device tree, or by the user's."""
+    said = run(host, tree + WINDOW, f"echo time=$(cat {RTC}/since_epoch); for i in 1 2; do echo $(($(cat {RTC}/since_epoch)+2)) > {RTC}/wakealarm; sleep 3; "
                "done; echo interrupts=$(grep rtc-pl031 /proc/interrupts)").text
     assert abs(int(marked(said, "time")) - time.time()) < 120
     assert re.match(r"\d+: +2 +GICv3 +34 Level", marked(said, "interrupts"))
+
+
+def test_the_hosts_node_in_the_guests_tree(host):
+    """With the guest's place, interrupt and clock, and what else the host's has; not for a part of the registers, nor beside a tree of
+    the user's."""
+    def tree(words):
+        host.prepare(linux(words))
+        return host.run(host.command("dryrun", "build")).text
+
+    told = tree(f"pass loc mem:0x30000000,0x1000,rwn={HOST} intr gic:40={registers.RTC_INTERRUPT}\n")
+    node = told[told.index("pl031@30000000 {"):]
+    for part in ('compatible = "arm,pl031", "arm,primecell";', "reg = <0x00 0x30000000 0x00 0x1000>;", "interrupts = <0x00 0x08 0x04>;",
+                 'clock-names = "apb_pclk";'):
+        assert part in node[:node.index("}")], node
+    assert "clock-24000000 {" in told
+    assert "pl031" not in tree(f"pass loc mem:{HOST},0x10,rwn\n")
+    assert tree("fdt load /payload/rtc.dtbo\n" + WINDOW).count("pl031@") == 1
 
 
 def test_reads_do_not_exit(host):

@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "base/log.h"
+#include "vm/aarch64/passed.h"
 #include "vm/aarch64/tree.h"
 
 void vm_button_plan(struct vm *vm)
@@ -153,6 +154,8 @@ static int tree_build(struct vm *vm, struct devtree *tree, const struct ranges *
 	rc = devtree_machine(tree, &config);
 	if (!rc)
 		rc = vdev_host_gen_fdt(vm->vdevs, tree);
+	if (!rc)
+		rc = passed_nodes(vm, tree);
 	if (!rc)
 		rc = devtree_finish(tree, ret_blob, ret_len, &why);
 	if (rc) {

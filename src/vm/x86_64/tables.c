@@ -13,16 +13,20 @@
 #include "boot/acpi.h"
 #include "boot/x86_64/reset_stub.h"
 #include "vm/loader.h"
+#include "vm/x86_64/passed.h"
 
 enum { TABLES_ELSEWHERE_LEN = 0x10000 };
 
 /* For the platform's interrupt: the classic ACPI interrupt of a PC, then what PCs have free. */
 static const unsigned button_gsis[] = { 9, 10, 11, 5, 7, 3 };
 
-/* What an acpi_config points at; the caller frees devices and resources. */
+enum { PASSED_FIRST_UID = 100 }; /* after those of vdevs */
+
+/* What an acpi_config points at; the caller frees the first three. */
 struct acpi_arrays {
 	struct acpi_device *devices;
 	struct acpi_resource *resources;
+	struct passed_ids *passed;
 	struct acpi_ioapic ioapics[VDEV_MAX_PICS];
 };
 
@@ -51,23 +55,34 @@ static size_t acpi_resources_of(const struct vm *vm, const struct vdev_acpi *a,
 	return n;
 }
 
+static void acpi_arrays_free(struct acpi_arrays *a)
+{
+	free(a->devices);
+	free(a->resources);
+	free(a->passed);
+}
+
 static int acpi_config_make(struct vm *vm, struct acpi_config *ret_cfg,
 			    struct acpi_arrays *ret_arrays)
 {
 	const struct vdev_host *host = vm->vdevs;
+	const struct conf_pass *passes = vm->conf->passes;
+	const unsigned num_passes = vm->conf->num_passes;
 	size_t num_resources = 0, used = 0;
 	unsigned gsis[PCI_NUM_LINES];
 
 	for (unsigned i = 0; i < host->num_acpi; i++)
 		num_resources += 2 + host->acpi[i].num_more;
+	for (unsigned i = 0; i < num_passes; i++)
+		num_resources += passes[i].num_locs + passes[i].num_intrs;
 	struct acpi_arrays a = {
-		.devices = calloc(host->num_acpi + 1, sizeof(*a.devices)),
+		.devices = calloc(host->num_acpi + num_passes + 1, sizeof(*a.devices)),
 		.resources = calloc(num_resources + 1, sizeof(*a.resources)),
+		.passed = calloc(num_passes + 1, sizeof(*a.passed)),
 	};
 
-	if (!a.devices || !a.resources) {
-		free(a.devices);
-		free(a.resources);
+	if (!a.devices || !a.resources || !a.passed) {
+		acpi_arrays_free(&a);
 		return -ENOMEM;
 	}
 	struct acpi_config cfg = {
@@ -116,6 +131,18 @@ static int acpi_config_make(struct vm *vm, struct acpi_config *ret_cfg,
 		used += d->num_resources;
 		cfg.has_rtc |= strcmp(v->hid, "PNP0B00") == 0;
 		cfg.has_8042 |= strcmp(v->hid, "PNP0303") == 0;
+	}
+	for (unsigned i = 0; i < num_passes; i++) {
+		if (!passed_find(vm, &passes[i], &a.passed[i]))
+			continue;
+		struct acpi_device *d = &a.devices[cfg.num_devices++];
+
+		*d = (struct acpi_device){ .hid = a.passed[i].hid,
+					   .cid = a.passed[i].cid[0] ? a.passed[i].cid : NULL,
+					   .uid = PASSED_FIRST_UID + i,
+					   .resources = &a.resources[used] };
+		d->num_resources = passed_resources(vm, &passes[i], &a.resources[used]);
+		used += d->num_resources;
 	}
 	for (unsigned i = 0; i < host->machine.num_pics; i++) {
 		const struct vdev_instance *pic = host->machine.pics[i];
@@ -196,8 +223,7 @@ static int tables_build(struct vm *vm, struct ranges *r, uint64_t *ret_gpa,
 	if (rc)
 		return rc;
 	rc = acpi_build(&cfg, *ret_gpa, len, ret_tables);
-	free(arrays.devices);
-	free(arrays.resources);
+	acpi_arrays_free(&arrays);
 	return rc;
 }
 
@@ -305,8 +331,7 @@ int vm_acpi_devices(struct vm *vm, void (*each)(void *ctx, const struct acpi_dev
 		return rc;
 	for (size_t i = 0; i < cfg.num_devices; i++)
 		each(ctx, &cfg.devices[i]);
-	free(arrays.devices);
-	free(arrays.resources);
+	acpi_arrays_free(&arrays);
 	return 0;
 }
 
