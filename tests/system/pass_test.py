@@ -381,7 +381,7 @@ def test_one_owner(owners):
 
 def storm(passed, pairs, turns):
     """A guest ends its device's interrupts for ever and never quiets the device, beside one that writes and verifies a disk. Returns for
-    each pair the second one's rate beside the storm, as a part of its rate while the first stands still; and the interrupts of the host."""
+    each pair the second one's rate beside the storm, as a part of its rate while the first stands still; and the first one's interrupts."""
     passed.board.run(bind(EDU, NVME))
     configuration = f"system storm\nram 16m\nload 0x8000,/payload/storm.bin\n{guests.PLATFORM}vdev ser8250 hostdev >-\n{line('edu')}"
     passed.board.push(configuration.encode(), "/tmp/t/storm.qvmconf")
@@ -391,7 +391,6 @@ def storm(passed, pairs, turns):
                           "dd if=/tmp/a of=/dev/nvme0n1 bs=64k oflag=direct 2> /dev/null; echo 3 > /proc/sys/vm/drop_caches\n"
                           "dd if=/dev/nvme0n1 bs=64k count=16 iflag=direct 2> /dev/null | cmp - /tmp/a || echo bad=1\n"
                           "n=$((n+1)); echo turn=$n.; done", ("nvme",))
-    count = f"grep 'vfio-intx({EDU})' /proc/interrupts | awk '{{ for (i = 2; i < 4; i++) n += $i }} END {{ print n }}'"
 
     def seconds(signal):
         passed.board.run(f"kill -{signal} $(cat /tmp/t/storm.pid)")
@@ -400,13 +399,12 @@ def storm(passed, pairs, turns):
         second.read_until(rf"turn={begun + turns}\.", timeout=240)
         return time.monotonic() - start
 
-    before = int(passed.board.run(count).text)
     rates = [seconds("STOP") / seconds("CONT") for _ in range(pairs)]
-    interrupts_seen = int(passed.board.run(count).text) - before
     passed.board.run("pkill -KILL -x qvm")
     second.wait(timeout=30)
+    seen = first.wait(timeout=30).text.count(".") * 1000
     assert "bad=" not in second.stdout.decode(errors="replace")
-    return rates, interrupts_seen
+    return rates, seen
 
 
 def test_a_storm_is_its_own_guests(owners):
@@ -416,7 +414,7 @@ def test_a_storm_is_its_own_guests(owners):
         pytest.skip("the guest is for PCs")
     rates, seen = storm(owners, 1, 5)
     print(f"{seen} interrupts; the other guest's rate beside them: {rates[0]:.2f} of its own")
-    assert seen > 1000
+    assert seen > 5000
 
 
 def kills(passed, count, rng):
