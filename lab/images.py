@@ -83,7 +83,7 @@ def _kernel(m=X86_64, which=None):
         subprocess.run([depmod or "depmod", "-b", path, os.listdir(f"{path}/lib/modules")[0]], check=True)
 
     names = which or m.guest_kernel
-    name = "kernel" if names == m.guest_kernel else "board-kernel"
+    name = {m.guest_kernel: "kernel", m.newer_kernel: "newer-kernel"}.get(names, "board-kernel")
     return packages.tree(m.named(name), list(names), "linux-image-", finish, m.debian)
 
 
@@ -98,6 +98,15 @@ def guest_kernel(m=X86_64):
 
 def board_kernel(m=X86_64):
     return glob.glob(f"{_kernel(m, m.board_kernel)}/boot/vmlinuz-*")[0]
+
+
+def newer_kernel(m=X86_64):
+    return glob.glob(f"{_kernel(m, m.newer_kernel)}/boot/vmlinuz-*")[0]
+
+
+def newer_kernel_modules(m=X86_64):
+    """Files for `cpio.archive`, to append to guest_initrd(): /modules is that kernel's."""
+    return module_files(GUEST_MODULES, m, m.newer_kernel)
 
 
 def _unpack_lz4(data):

@@ -16,6 +16,7 @@ class Machine:
     kernel_args: str
     board_kernel: tuple  # packages
     guest_kernel: tuple
+    newer_kernel: tuple  # that some guests run
     serial: str          # a guest's first serial port
     resumes: bool        # a saved board goes on as it was
     files: tuple = ()    # (name, first bytes, size) of files in the folder of a board, for its devices
@@ -30,7 +31,8 @@ X86_64 = Machine(
     qemu="qemu-system-x86_64",
     qemu_args=("-cpu", "max,xsave=off", "-machine", "q35,accel=tcg,memory-backend=memory"),
     kernel_args="console=ttyS0 quiet panic=-1 reboot=t tsc=reliable",
-    board_kernel=("linux-image-cloud-amd64",), guest_kernel=("linux-image-cloud-amd64",), serial="ttyS0", resumes=True)
+    board_kernel=("linux-image-cloud-amd64",), guest_kernel=("linux-image-cloud-amd64",),
+    newer_kernel=("linux-image-6.12-cloud-amd64",), serial="ttyS0", resumes=True)
 
 # Virtualization host extensions make an exit to user space twice as fast as on a processor without them. The host's
 # kernel is newer than the guests': it can move a guest's counter and filter its calls. Some saved boards come back
@@ -42,7 +44,8 @@ AARCH64 = Machine(
     qemu_args=("-cpu", "neoverse-n1", "-machine", "virt,virtualization=on,gic-version=3,memory-backend=memory",
                "-accel", "tcg,thread=multi"),
     kernel_args="console=ttyAMA0 quiet panic=-1",
-    board_kernel=("linux-image-6.12-cloud-arm64",), guest_kernel=("linux-image-cloud-arm64",), serial="ttyAMA0", resumes=False)
+    board_kernel=("linux-image-6.12-cloud-arm64",), guest_kernel=("linux-image-cloud-arm64",),
+    newer_kernel=("linux-image-6.12-cloud-arm64",), serial="ttyAMA0", resumes=False)
 
 # Its host can give guests a GICv2 and nothing else.
 AARCH64_GIC2 = dataclasses.replace(AARCH64, qemu_args=(

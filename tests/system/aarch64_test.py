@@ -12,7 +12,7 @@ import arm as arm_boards
 import foreign
 from devices_test import TAP
 from guests import marked
-from lab import bindings, cpio, full_kernel
+from lab import bindings, cpio, full_kernel, images
 from lab.machines import AARCH64, AARCH64_GIC2
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -212,6 +212,18 @@ def test_linux_with_trees_of_the_user_ends_by_its_power_button(arm):
     assert f"interrupt-parent = <{phandle}>" in re.search(r"gadget \{.*?\}", tree, re.S).group(0)
     head = arm.run("head -c 4096 /tmp/t/qvm-guest-*.gcore").stdout
     assert head[:4] == b"\x7fELF" and head[18] == 183
+
+
+def test_debians_newer_kernel(arm):
+    """Linux 6.12 with modules of its own: processors, serial port and disk."""
+    script = "echo release=$(uname -r); echo cpus=$(nproc); echo hash=$(dd if=/dev/vda bs=64k count=16 2> /dev/null | sha256sum)"
+    arm.board.push(pathlib.Path(images.newer_kernel(AARCH64)).read_bytes(), "/tmp/t/newer")
+    arm.run("dd if=/dev/urandom of=/dev/board/scratch bs=64k count=16 2> /dev/null")
+    arm.prepare(linux(2, "vmlinuz", "vdev virtio-blk hostdev /dev/board/scratch\n").replace("/payload/vmlinuz", "/tmp/t/newer"),
+                archive(script, images.newer_kernel_modules(AARCH64)))
+    said = arm.run(f"{arm.command(build='build')} < /dev/null", timeout=LINUX_SECONDS).text.replace("\r", "")
+    assert marked(said, "release").startswith("6.12.") and marked(said, "cpus") == "2"
+    assert marked(said, "hash").split()[0] == arm.run("head -c 1M /dev/board/scratch | sha256sum").text.split()[0]
 
 
 # U-Boot's code, and a place where it looks for its settings and finds none; RAM and a port where QEMU's virt machine has them.

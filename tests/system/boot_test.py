@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting and ending: raw guests, a stock Linux guest on 1 to 16 vCPUs, the documented exit statuses."""
+import pathlib
 import re
 import warnings
 
@@ -7,6 +8,7 @@ import pytest
 
 import guests
 from guests import SERIAL, marked
+from lab import cpio, images
 
 
 def test_raw_guest_prints_through_ser8250(host):
@@ -66,6 +68,19 @@ def test_kernel_log_is_clean(host, machine):
     assert not bad
     assert "Hypervisor detected: KVM" in text
     assert "ACPI: Reserving DSDT" in text
+
+
+def test_debians_newer_kernel(host):
+    """Linux 6.12 with modules of its own: processors, console, disk and a clean log."""
+    configuration, archive = guests.linux("echo release=$(uname -r); echo cpus=$(nproc); dd if=/dev/vda bs=64k count=16 2> /dev/null | sha256sum "
+                                          "| sed s/^/hash=/; dmesg", cpus=2, extra="vdev virtio-blk hostdev /dev/board/scratch\n")
+    host.board.push(pathlib.Path(images.newer_kernel()).read_bytes(), "/tmp/t/newer")
+    host.run("dd if=/dev/urandom of=/dev/board/scratch bs=64k count=16 2> /dev/null")
+    text = host.qvm(configuration.replace("/payload/vmlinuz", "/tmp/t/newer"), archive + cpio.archive(images.newer_kernel_modules())).text
+    text = text.replace("\r\n", "\n")
+    assert marked(text, "release").startswith("6.12.") and marked(text, "cpus") == "2"
+    assert marked(text, "hash").split()[0] == host.run("head -c 1M /dev/board/scratch | sha256sum").text.split()[0]
+    assert not re.findall("(?m)^.*(?:Firmware Bug|ACPI (?:BIOS )?(?:Error|Warning|Exception)|BUG:|WARNING:|Call Trace).*$", text)
 
 
 def test_power_button_reaches_the_guest(host, machine):
