@@ -44,20 +44,27 @@ struct irq_line *pic_line(const guest_intr_t *intr)
 	return pic_line_of(intr)->line;
 }
 
-/* One more source of the line that intr names. */
-static int line_add(guest_intr_t *intr)
+/* The line that intr names; NULL: out of memory. */
+static struct vdev_line *line_get(const guest_intr_t *intr)
 {
 	struct vdev_instance *pic = vdev_instance_of(intr->pic);
 	struct vdev_line *l = pic_line_of(intr);
 
-	if (!l) {
-		l = calloc(1, sizeof(*l));
-		if (!l)
-			return -ENOMEM;
-		l->pin = intr->param & GIPF_PIN_MASK;
-		l->next = pic->lines;
-		pic->lines = l;
-	}
+	if (l || !(l = calloc(1, sizeof(*l))))
+		return l;
+	l->pin = intr->param & GIPF_PIN_MASK;
+	l->next = pic->lines;
+	pic->lines = l;
+	return l;
+}
+
+/* One more source of the line that intr names. */
+static int line_add(guest_intr_t *intr)
+{
+	struct vdev_line *l = line_get(intr);
+
+	if (!l)
+		return -ENOMEM;
 	intr->src_id = l->num_sources++;
 	return 0;
 }
@@ -183,9 +190,9 @@ int vdev_host_intr_plan(struct vdev_host *host, const struct conf_intr *ci, cons
 	if (!more)
 		return -ENOMEM;
 	host->lines = more;
-	rc = line_add(&intr);
-	if (rc)
-		return rc;
+	/* Whoever attaches to it adds a source of its own. */
+	if (!line_get(&intr))
+		return -ENOMEM;
 	*ret_number = host_vector(host, vdev_instance_of(intr.pic)) + ci->line;
 	*ret_line = host->num_lines;
 	more[host->num_lines++] = intr;
