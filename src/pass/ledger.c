@@ -12,21 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FOLDER "/run/qvm-ledger"
-
 static const char *const space_names[] = { "mem", "io", "pci", "intr" };
 
 struct ledger {
-	char path[sizeof(FOLDER) + 32];
+	char path[sizeof(LEDGER_FOLDER) + 32];
 	int fd;
 };
 
 /* One at a time looks at the files and adds one. -errno. */
 static int folder_lock(void)
 {
-	if (mkdir(FOLDER, 0755) && errno != EEXIST)
+	if (mkdir(LEDGER_FOLDER, 0755) && errno != EEXIST)
 		return -errno;
-	int fd = open(FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(LEDGER_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
@@ -85,7 +83,7 @@ static unsigned folder_search(const struct ledger_item *items, unsigned num,
 			      struct ledger_item *ret_other)
 {
 	unsigned found = num;
-	DIR *dir = opendir(FOLDER);
+	DIR *dir = opendir(LEDGER_FOLDER);
 	struct dirent *entry;
 
 	while (dir && found == num && (entry = readdir(dir))) {
@@ -118,7 +116,7 @@ static int file_make(const struct ledger_item *items, unsigned num, struct ledge
 {
 	/* A name that nobody has: process numbers are not the host's where there are several
 	 * namespaces of them. */
-	strcpy(ledger->path, FOLDER "/XXXXXX");
+	strcpy(ledger->path, LEDGER_FOLDER "/XXXXXX");
 	ledger->fd = mkostemp(ledger->path, O_CLOEXEC);
 	if (ledger->fd < 0)
 		return -errno;
@@ -137,12 +135,11 @@ static int file_make(const struct ledger_item *items, unsigned num, struct ledge
 }
 
 int ledger_take(const struct ledger_item *items, unsigned num, struct ledger **ret_ledger,
-		unsigned *ret_item, struct ledger_item *ret_other, const char **ret_path)
+		unsigned *ret_item, struct ledger_item *ret_other)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));
 	int folder = folder_lock(), rc;
 
-	*ret_path = FOLDER;
 	if (!ledger || folder < 0) {
 		rc = ledger ? folder : -ENOMEM;
 		if (folder >= 0)

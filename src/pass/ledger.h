@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include "base/util.h"
 
+#define LEDGER_FOLDER "/run/qvm-ledger"
+
 enum ledger_space {
 	LEDGER_MEM,  /* host-physical addresses */
 	LEDGER_IO,   /* ports */
@@ -32,11 +34,10 @@ struct ledger;
 
 /*
  * Take all items or none. -EBUSY: *ret_item overlaps *ret_other, which another process has. -errno
- * of the file system; *ret_path (static) says where.
+ * of the file system.
  */
 int ledger_take(const struct ledger_item *items, unsigned num, struct ledger **ret_ledger,
-		unsigned *ret_item, struct ledger_item *ret_other,
-		const char **ret_path) MUST_CHECK;
+		unsigned *ret_item, struct ledger_item *ret_other) MUST_CHECK;
 void ledger_release(struct ledger *ledger);
 
 /* The first item of a living owner that overlaps; false: there is none. */

@@ -174,12 +174,11 @@ static int ledger_claim(struct pass_set *set)
 {
 	struct claim c = { .set = set };
 	struct ledger_item other;
-	const char *path = "";
 	unsigned clashing = 0;
 	int rc = claim_all(&c);
 
 	if (!rc)
-		rc = ledger_take(c.items, c.num, &set->ledger, &clashing, &other, &path);
+		rc = ledger_take(c.items, c.num, &set->ledger, &clashing, &other);
 	if (rc == -EBUSY) {
 		conf_error(set->conf, c.about[clashing].pos, "%s: %s has it",
 			   c.about[clashing].label, other.owner);
@@ -187,8 +186,8 @@ static int ledger_claim(struct pass_set *set)
 			      other.space == LEDGER_PCI ? ""
 							: ", or `shared` in the files of both, if "
 							  "they are made for that");
-	} else if (rc && rc != -ENOMEM) {
-		conf_error(set->conf, NULL, "the ledger of passed devices, %s: %s", path,
+	} else if (rc) {
+		conf_error(set->conf, NULL, "the ledger of passed devices, " LEDGER_FOLDER ": %s",
 			   strerror(-rc));
 	}
 	free(c.items);
