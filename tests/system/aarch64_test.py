@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import struct
 import subprocess
 
 import jsonschema
@@ -20,6 +21,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 LINUX_SECONDS = 400  # about 30 on a machine that has nothing else to do
 PL011 = "vdev pl011\n\tloc 0x1c090000\n\tintr gic:37\n\thostdev >-\n"
 SMALL = "ram 0x80000000,2m\nload 0x80000000,/payload/small-{}.bin\n" + PL011
+MOV_W9, MRS_X1_CURRENTEL = 0x52800009, 0xd5384241
 BUTTON = "vdev pl061 loc 0x1c1d0000 intr gic:46\n"
 
 pytestmark = pytest.mark.skipif(not (arm_boards.BUILD / "qvm").exists(), reason="there is no build-aarch64")
@@ -59,6 +61,37 @@ def test_small_guests_and_their_ends(arm, mode, words, status, said):
 
 def test_an_elf_program_starts_where_it_says(arm):
     assert qvm(arm, "ram 0x80000000,2m\nload /payload/small.elf\n" + PL011).text == "T1\n"
+
+
+def test_verified_boot_starts_what_it_knows_and_patches(arm):
+    """With one digit of a digest wrong the guest executes nothing; a patch and registers are what the guest says then. Of a kernel and
+    its initrd only what differs is refused; of a kernel that is unpacked nothing could be compared."""
+    guest = arm.run("cat /payload/small-0.bin").stdout
+
+    def place(*code):
+        """Of these instructions in the guest."""
+        return 0x80000000 + guest.index(struct.pack(f"<{len(code)}I", *code))
+
+    def digest(path):
+        return arm.run(f"sha256sum {path}").text.split()[0]
+
+    def verified(line, *files):
+        return line + "vdev verified-boot" + "".join(f" digest {value},{path}" for value, path in files) + "\n"
+    right = digest("/payload/small-0.bin")
+    wrong = right[:-1] + f"{int(right[-1], 16) ^ 1:x}"
+    known = verified(SMALL.format(0), (right, "/payload/small-0.bin"))
+    assert qvm(arm, known).text == "T1\n"
+    say = place(MOV_W9 | ord("T") << 5)
+    assert qvm(arm, known + f"patch {say:x},{struct.pack('<I', MOV_W9 | ord('Y') << 5).hex()}\n").text == "Y1\n"
+    # Behind what it says of its tree; x20 is where it says it.
+    assert qvm(arm, known + f"register pc,{place(MRS_X1_CURRENTEL):x} register x20,1c090000\n").text == "1\n"
+    for words, said in (
+            (verified(SMALL.format(0), (wrong, "/payload/small-0.bin")), "'/payload/small-0.bin' has another SHA-256 digest"),
+            (verified(linux(), (digest("/payload/vmlinuz"), "/payload/vmlinuz"), (wrong, "/tmp/t/initrd")), "'/tmp/t/initrd' has another"),
+            (verified(linux(kernel="full.gz").replace("initrd load /tmp/t/initrd\n", ""), (digest("/payload/full.gz"), "/payload/full.gz")),
+             "no byte of '/payload/full.gz' lies in the guest's memory")):
+        result = qvm(arm, words, check=False)
+        assert (result.status, result.text) == (64, "") and said in result.error and result.error.count("error:") == 1, result.error
 
 
 def test_the_power_button_is_pressed_until_it_was_seen(arm):

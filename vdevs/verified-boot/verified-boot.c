@@ -8,12 +8,10 @@
 #include "verified-boot.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <qvm/log.h>
 #include <qvm/x/conf.h>
-#include <qvm/x/cpu.h>
 #include <qvm/x/load.h>
 
 #define MAX_DIGESTS   256u
@@ -57,19 +55,6 @@ static const struct qvmx_option options[] = {
 
 /* An address that stands before a comma, as the language reads one. */
 static const struct qvmx_option address = { .name = "address", .type = QVMX_OPT_ADDRESS };
-
-#define REGISTER(name)                                           \
-	{                                                        \
-#name, offsetof(struct qvmx_cpu_registers, name) \
-	}
-static const struct {
-	char name[8];
-	size_t offset;
-} registers[] = {
-	REGISTER(rax), REGISTER(rbx), REGISTER(rcx), REGISTER(rdx), REGISTER(rsi), REGISTER(rdi),
-	REGISTER(rsp), REGISTER(rbp), REGISTER(r8),  REGISTER(r9),  REGISTER(r10), REGISTER(r11),
-	REGISTER(r12), REGISTER(r13), REGISTER(r14), REGISTER(r15), REGISTER(rip), REGISTER(rflags),
-};
 
 static int option_digest(vdev_t *vdp, const char *arg)
 {
@@ -138,21 +123,21 @@ static int option_register(vdev_t *vdp, const char *arg)
 	const char *comma = strchr(arg, ',');
 	uint64_t value;
 
-	for (size_t i = 0; comma && i < sizeof(registers) / sizeof(registers[0]); i++) {
-		size_t len = strlen(registers[i].name);
+	for (const struct boot_register *r = boot_registers; comma && r->name[0]; r++) {
+		size_t len = strlen(r->name);
 
-		if ((size_t)(comma - arg) != len || strncmp(arg, registers[i].name, len) != 0)
+		if ((size_t)(comma - arg) != len || strncmp(arg, r->name, len) != 0)
 			continue;
 		if (qvmx_option_parse(&address, comma + 1, &value) != EOK)
 			break;
-		patch.where.location = registers[i].offset;
+		patch.where.location = r->offset;
 		memcpy(patch.bytes, &value, sizeof(value));
 		return patch_add(vdp, &patch);
 	}
 	return qvmx_refuse(vdp,
-			   "register '%s' is not NAME,VALUE with a name such as rsi and a "
+			   "register '%s' is not NAME,VALUE with a name such as %s and a "
 			   "hexadecimal value",
-			   arg);
+			   arg, boot_registers[0].name);
 }
 
 static struct digest *digest_of(struct verified *v, const char *path)
@@ -181,6 +166,12 @@ static int verify_load(vdev_t *vdp, struct guest_cpu *gcp, const struct qvmx_loa
 				   load->path, strerror(errno));
 	case VERIFY_DIGEST:
 		return qvmx_refuse(vdp, "'%s' has another SHA-256 digest: the guest does not start",
+				   load->path);
+	case VERIFY_NOWHERE:
+		return qvmx_refuse(vdp,
+				   "no byte of '%s' lies in the guest's memory as it is in the "
+				   "file, which a compressed kernel explains: unpack it; the guest "
+				   "does not start",
 				   load->path);
 	default:
 		return qvmx_refuse(vdp,

@@ -18,8 +18,16 @@ enum verify_result {
 	VERIFY_GOOD,
 	VERIFY_UNREADABLE, /* errno says why */
 	VERIFY_DIGEST,	   /* the file has another digest */
+	VERIFY_NOWHERE,	   /* nothing of the file lies in the guest's memory as it is */
 	VERIFY_MEMORY,	   /* the guest's memory holds other bytes than the file */
 };
+
+/* The registers that can be set, those of the architecture; the last one has no name. */
+struct boot_register {
+	char name[8];
+	size_t offset; /* in struct qvmx_cpu_registers */
+};
+extern const struct boot_register boot_registers[];
 
 /* Verify the pieces of `load` line `line`, whose file is path. gcp: the boot vCPU. */
 enum verify_result verify_file(vdev_t *vdp, struct guest_cpu *gcp, const char *path, unsigned line,

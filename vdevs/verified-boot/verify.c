@@ -45,14 +45,19 @@ static bool block_is_in_memory(vdev_t *vdp, struct guest_cpu *gcp, unsigned line
 }
 
 /* The file must not have become shorter than what was loaded from it. */
-static bool pieces_end_at(const vdev_t *vdp, unsigned line, uint64_t size)
+static enum verify_result check_pieces(const vdev_t *vdp, unsigned line, uint64_t size)
 {
 	struct qvmx_load piece;
+	bool somewhere = !size;
 
-	for (unsigned i = 0; qvmx_load_piece(vdp, i, &piece) == EOK; i++)
-		if (piece.line == line && piece.offset + piece.len > size)
-			return false;
-	return true;
+	for (unsigned i = 0; qvmx_load_piece(vdp, i, &piece) == EOK; i++) {
+		if (piece.line != line)
+			continue;
+		if (piece.offset + piece.len > size)
+			return VERIFY_MEMORY;
+		somewhere = somewhere || piece.len;
+	}
+	return somewhere ? VERIFY_GOOD : VERIFY_NOWHERE;
 }
 
 enum verify_result verify_file(vdev_t *vdp, struct guest_cpu *gcp, const char *path, unsigned line,
@@ -82,7 +87,7 @@ enum verify_result verify_file(vdev_t *vdp, struct guest_cpu *gcp, const char *p
 	sha256_digest(&sha, sizeof(found), found);
 	if (memcmp(found, digest, sizeof(found)) != 0)
 		return VERIFY_DIGEST;
-	return in_memory && pieces_end_at(vdp, line, at) ? VERIFY_GOOD : VERIFY_MEMORY;
+	return in_memory ? check_pieces(vdp, line, at) : VERIFY_MEMORY;
 }
 
 static int hex_digit(char c)
