@@ -109,6 +109,8 @@ static void on_step(int number, siginfo_t *info, void *context)
 
 int adversary_arm(void *hva, size_t len, uint8_t mask, unsigned reads)
 {
+	if (!STEP_POSSIBLE)
+		return -ENOTSUP;
 	if (state.num == ADVERSARY_MAX_RANGES)
 		return -ENOSPC;
 	if (!state.hooked) {

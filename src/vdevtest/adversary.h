@@ -20,7 +20,7 @@
 enum { ADVERSARY_MAX_RANGES = 64 };
 
 /* len bytes at hva, each exclusive-ored with mask after so many reads (1: the first). -ENOSPC: too
- * many. */
+ * many; -ENOTSUP: not on this architecture. */
 int adversary_arm(void *hva, size_t len, uint8_t mask, unsigned reads) MUST_CHECK;
 
 /* Forget all ranges. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "base/util.h"
 #include "vdevtest/coverage.h"
 #include "vdevtest/hostcalls.h"
@@ -48,7 +49,7 @@ static bool is_core(const struct vdevtest_region *r)
 {
 	if (r->space == VDEVTEST_IO)
 		return r->start == 0xcf8 || r->start == 0x80 || r->start == 0x600;
-	return r->start == 0xe0000000;
+	return r->start == ADDRESS_ECAM;
 }
 
 static unsigned count_queues(struct vdevtest *t, unsigned dev)

@@ -182,12 +182,20 @@ static void do_flip(struct qtest *q)
 	    (q->num_words > 4 && !qtest_argument(q, 4, UINT32_MAX, &reads)))
 		return;
 	ram = vdevtest_ram_at(q->t, addr, len);
-	if (!ram)
+	if (!ram) {
 		qtest_no(q, "no guest memory at %s, %s bytes", q->words[1], q->words[2]);
-	else if (adversary_arm(ram, len, (uint8_t)mask, reads ? (unsigned)reads : 1))
-		qtest_no(q, "at most %d ranges wait for their read", ADVERSARY_MAX_RANGES);
-	else
+		return;
+	}
+	switch (adversary_arm(ram, len, (uint8_t)mask, reads ? (unsigned)reads : 1)) {
+	case 0:
 		qtest_done(q);
+		break;
+	case -ENOTSUP:
+		qtest_no(q, "%s", "on AArch64 reads cannot be watched");
+		break;
+	default:
+		qtest_no(q, "at most %d ranges wait for their read", ADVERSARY_MAX_RANGES);
+	}
 }
 
 static void do_flips(struct qtest *q)

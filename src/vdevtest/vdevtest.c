@@ -17,6 +17,7 @@
 #include "boot/devtree.h"
 #include "engine/bench/bench.h"
 #include "vdev/host.h"
+#include "vdev/implicit/builtin.h"
 #include "vdev/implicit/platform.h"
 #include "vdev/instr.h"
 #include "vdevtest/adversary.h"
@@ -120,7 +121,7 @@ static int memory_from_plan(struct vdevtest *t)
 			regions[n++] =
 				(struct memory_region){ r->start, r->len, r->kind == PLAN_ROM };
 	}
-	t->alloc.next = 1u << 20;
+	t->alloc.next = MAX(n ? regions[0].gpa : 0, UINT64_C(1) << 20);
 	t->alloc.end = n ? regions[n - 1].gpa + regions[n - 1].len : 0;
 	return memory_create(regions, n, &t->mem);
 }
@@ -317,7 +318,8 @@ struct vdevtest *vdevtest_start_with(const struct vdevtest_setup *setup)
 		vdevtest_die("out of memory");
 	const struct conf_env env = { .ctx = t->types,
 				      .find_vdev = vdev_types_find,
-				      .vdev_name = vdev_types_name };
+				      .vdev_name = vdev_types_name,
+				      .implicit_vdev = vdev_builtin.name };
 
 	t->conf = conf_new(&env);
 	if (!t->conf)

@@ -12,9 +12,9 @@
 
 #include <virtio.h>
 
-enum {
-	ECAM_BASE = 0xe0000000,
+#include "address.h"
 
+enum {
 	PCI_COMMAND = 0x04,
 	PCI_COMMAND_MEMORY = 2,
 	PCI_COMMAND_MASTER = 4,
@@ -127,7 +127,7 @@ struct vdevtest_virtio {
 
 static uint64_t ecam_address(unsigned dev, unsigned reg)
 {
-	return ECAM_BASE + (uint64_t)dev * 0x8000 + reg;
+	return ADDRESS_ECAM + (uint64_t)dev * 0x8000 + reg;
 }
 
 uint32_t vdevtest_pci_read(struct vdevtest *t, unsigned dev, unsigned reg, unsigned len)

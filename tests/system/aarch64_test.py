@@ -134,6 +134,41 @@ def test_mistakes_are_found_before_the_start(arm, text, said):
     assert result.status == 65 and said in result.error, result.error
 
 
+ALARM = """readl 0x1c170000
+irq_intercept_in gic
+writel 0x1c170010 1
+writel 0x1c170004 0x65920085
+clock_step 5000000000
+writel 0x1c17001c 1
+"""
+REQUEST = """x-virtio-start DEV 0xffffffffffffffff 16
+x-queue-add DEV 0 in:64
+x-queue-kick DEV 0
+x-queue-used DEV 0
+"""
+
+
+def test_vdevs_without_a_vm(arm):
+    """vdev-test: an alarm of the clock in virtual time, the same bytes when it is replayed; random bytes by PCI and in memory; calls of
+    the host that fail; what this architecture lacks is said. vdev-fuzz: every vdev that is only Arm's, and one by each transport."""
+    def bench(text, words, options=""):
+        arm.board.push(text.encode(), "/tmp/t/script")
+        return arm.run(f"cd /payload/build; ./vdev-test --vdev-dir vdevs --script /tmp/t/script {options} vdevs/vdev-{words}").text
+    clock = "pl031.so intr gic:36"
+    assert bench(ALARM, clock, "--trace /tmp/t/trace") == (
+        "OK 0x0000000065920080\n" + 3 * "OK\n" + "IRQ raise 36\nOK 5000000000\nIRQ lower 36\nOK\n")
+    arm.run("cd /payload/build; ./vdev-test --vdev-dir vdevs --replay /tmp/t/trace")
+    said = [bench(REQUEST.replace("DEV", dev), words).splitlines() for dev, words in
+            (("1", "virtio-entropy.so"), ("32", "virtio-entropy.so loc 0x1c0e0000 intr gic:44"))]
+    for _, chain, _, used in said:
+        assert used.split()[:3] == ["OK", chain.split()[1], "64"] and len(set(used.split()[3])) > 8, said
+    assert bench("x-fail getrandom 1 EIO\n" + REQUEST.replace("DEV", "1"), "virtio-entropy.so").splitlines()[-1] != said[0][-1]
+    assert "FAIL on AArch64 reads cannot be watched" in bench("x-flip 0x100000 4\n", clock)
+    for words in ("pl011.so intr gic:37 hostdev '>/dev/null'", clock, "pl061.so intr gic:46", "wdt-sp805.so intr gic:32", "virtio-entropy.so",
+                  "virtio-entropy.so loc 0x1c0e0000 intr gic:44"):
+        assert "30 runs" in arm.run(f"cd /payload/build; ./vdev-fuzz --vdev-dir vdevs --quiet --runs 30 --crashes /tmp/t vdevs/vdev-{words}").text
+
+
 def test_files_of_other_people(arm):
     """Read with success, or with what is not supported, line by line (tests/foreign)."""
     foreign.check("aarch64", arm.board, "/payload/build/qvm")

@@ -15,7 +15,7 @@ BUILD = TOP / "build-aarch64"
 def make_payload(folder):
     """The build, kernels (Debian's cloud kernel, and the one with all drivers, compressed), an initramfs, the tools disk,
     small guests."""
-    guests.link_build(folder, BUILD)
+    guests.link_build(folder, BUILD, programs=("qvm", "vdev-test", "vdev-fuzz"))
     guests.build_vdev("calls", folder / "build/vdevs", AARCH64.compiler)
     for name, path in {"vmlinuz": images.guest_kernel(AARCH64), "initrd": images.guest_initrd(AARCH64),
                        "tools.squashfs": images.guest_tools(AARCH64), "u-boot.bin": images.u_boot()}.items():

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BENCH_MAX_FDS = 256, BENCH_NUM_LINES = 256 };
+enum { BENCH_MAX_FDS = 256, BENCH_NUM_LINES = 512 };
 
 struct bench_irqfd {
 	unsigned gsi;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <ucontext.h>
 
-enum { STEP_TRAP_FLAG = 0x100, STEP_FAULT_WRITE = 2 };
+enum { STEP_POSSIBLE = true, STEP_TRAP_FLAG = 0x100, STEP_FAULT_WRITE = 2 };
 
 /* The instruction that faulted. */
 static inline uintptr_t step_pc(const void *context)
