@@ -143,7 +143,8 @@ class Board(Agent):
             self.process.kill()
             self.process.wait()
         if self.folder:
-            shutil.rmtree(self.folder)
+            with cache.lock("run"):  # a folder whose lock is gone looks like a dead board's to one that starts
+                shutil.rmtree(self.folder)
             self._lock.close()
         self.folder = self._lock = self.process = self.qmp = None
 
