@@ -42,6 +42,7 @@ soak: all
 
 # qvm beside Debian's QEMU: writes the figures of SPECIFICATION.md. `bench/run --help` has shorter ways.
 bench: all
+	@$(MAKE) --no-print-directory ARCH=aarch64
 	@$(PYTHON) bench/run
 
 install: all

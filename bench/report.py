@@ -12,19 +12,20 @@ from bench import machines, rows, svg
 
 TOP = machines.TOP
 SPECIFICATION = TOP / "SPECIFICATION.md"
-BEGIN, END = "<!-- bench/run writes from here -->", "<!-- to here -->"
+BEGIN, END = "<!-- bench/run writes from here: {} -->", "<!-- to here: {} -->"
+WITH_ALL = "x86_64"  # the board of which there are plots, growth and sizes
 GROWTH = {"regions": "pieces of RAM", "vdevs": "vdevs more than the platform's", "vms": "VMs started at once"}
 BARS = (("boot", "The start of a Linux guest", ("exits", "user", "npf", "first", "init")),
         ("disk", "A disk", ("disk_exits", "disk_read_1", "disk_write_1", "disk_read_32", "disk_stream")),
         ("network", "A network interface, a console", ("net_exits", "net_ping", "net_send", "net_receive", "console")),
-        ("exit", "An exit to user space", ("pio",)))
+        ("exit", "An exit to user space", ("read",)))
 VERDICT = {True: "met", False: "missed", None: ""}
 
 
 def sizes():
     """Bytes of the stripped qvm and of the largest vdev."""
     found = {}
-    for name in machines.qvm_files():
+    for name in ("qvm", *(name for name in machines.qvm_files() if name.startswith("vdevs/"))):
         with tempfile.NamedTemporaryFile() as out:
             subprocess.run(["strip", "-o", out.name, TOP / "build" / name], check=True)
             found[name] = os.path.getsize(out.name)
@@ -46,19 +47,20 @@ def growth_of(rounds):
     return tables
 
 
-UNITS = {"first": "exec to first entry, ms", "pio": "a port's read, us", "start": "all running, ms"}
+UNITS = {"first": "exec to first entry, ms", "read": "a port's read, us", "start": "all running, ms"}
 
 
-def table(results, growth, size):
+def table(board, results, growth, size):
     """For a terminal."""
-    lines = []
+    lines = [f"Board {board}"]
     for r in results:
         head = f"{r.row.number:<4} {r.row.what}"
         lines.append(head + (f"  [{r.verdict}]" if r.met is not None else ""))
         lines += [f"       {machine:<12} {r.text(machine)}" for machine in r.values]
         lines += [f"       qvm / {ratio.peer}: {ratio}" for ratio in r.ratios]
-    lines.append(f"T8   stripped: qvm {size['qvm']:,} bytes, largest vdev {size['largest vdev']:,} ({size['its name']})"
-                 f"  [{VERDICT[size['qvm'] <= 300000 and size['largest vdev'] <= 64000]}]")
+    if size:
+        lines.append(f"T8   stripped: qvm {size['qvm']:,} bytes, largest vdev {size['largest vdev']:,} ({size['its name']})"
+                     f"  [{VERDICT[size['qvm'] <= 300000 and size['largest vdev'] <= 64000]}]")
     for quantity, what in growth.items():
         for key, points in what.items():
             lines.append(f"     {GROWTH[quantity]}: {UNITS[key]}: " + ", ".join(f"{n}: {v:,.1f}" for n, v in points))
@@ -83,8 +85,9 @@ def _plots(results, growth):
     return plots
 
 
-def _markdown(results, growth, size, note):
-    lines = [BEGIN, "", note, "", "| | quantity | qvm | peers | qvm / peer: median (range) | target |", "|---|---|---|---|---|---|"]
+def _markdown(board, note, results, growth, size):
+    lines = ["", f"Written by `bench/run --board {board}` {note}", "",
+             "| | quantity | qvm | peers | qvm / peer: median (range) | target |", "|---|---|---|---|---|---|"]
     for r in results:
         others = "; ".join(f"{m} {r.text(m)}" for m in r.values if m != "qvm")
         ratios = "; ".join(f"{ratio.peer} {ratio}" for ratio in r.ratios)
@@ -94,33 +97,48 @@ def _markdown(results, growth, size, note):
             sign = ">=" if r.row.up else "<="
             target = f"{sign} {limit:g}" + (f" x {r.row.peers[0]}" if kind == "ratio" else "") + f": {r.verdict}"
         lines.append(f"| {r.row.number} | {r.row.what} | {r.text('qvm')} | {others} | {ratios} | {target} |")
-    lines.append(f"| T8 | stripped program; largest vdev ({size['its name']}) | {size['qvm']:,}; {size['largest vdev']:,} bytes | | | "
-                 f"<= 300,000; 64,000: {VERDICT[size['qvm'] <= 300000 and size['largest vdev'] <= 64000]} |")
-    lines += ["", "How cost grows (medians):", ""]
+    if size:
+        lines.append(f"| T8 | stripped program; largest vdev ({size['its name']}) | {size['qvm']:,}; {size['largest vdev']:,} bytes | | | "
+                     f"<= 300,000; 64,000: {VERDICT[size['qvm'] <= 300000 and size['largest vdev'] <= 64000]} |")
+        lines += ["", "How cost grows (medians):", ""]
     for quantity, what in growth.items():
         for key, points in what.items():
             lines.append(f"- {GROWTH[quantity]}, {UNITS[key]}: " + ", ".join(f"{n}: {v:,.1f}" for n, v in points))
-    lines += ["", "Plots: " + ", ".join(f"[{name}](docs/figures/{name}.svg)" for name in _plots(results, growth)) + ".", "", END]
-    return "\n".join(lines)
+    if board == WITH_ALL:
+        lines += ["", "Plots: " + ", ".join(f"[{name}](docs/figures/{name}.svg)" for name in _plots(results, growth)) + "."]
+    return "\n".join(lines) + "\n\n"
 
 
-def write(rounds, folder, note, specification):
-    """Results and plots into `folder`; with `specification` also into SPECIFICATION.md and docs/figures. Returns the table."""
-    results, growth, size = rows.evaluate(rounds), growth_of(rounds), sizes()
+def put(text, board, part):
+    """The text with `part` between the board's own two marks."""
+    begin, end = BEGIN.format(board), END.format(board)
+    found = re.search(f"{re.escape(begin)}.*?{re.escape(end)}", text, re.S)
+    if not found:
+        raise ValueError(f"SPECIFICATION.md has no '{begin}' with '{end}' behind it")
+    return text[:found.start()] + f"{begin}\n{part}{end}" + text[found.end():]
+
+
+def write(found, folder, specification):
+    """Results and plots into `folder`; with `specification` also into SPECIFICATION.md and docs/figures. found: {board: (rounds, how they
+    were measured)}. Returns the tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps({
-        "note": note, "sizes": size, "growth": growth, "rows": [
+    saved, tables, parts = [], [], {}
+    for board, (rounds, note) in found.items():
+        whole = (rows.evaluate(rounds), growth_of(rounds), sizes() if board == WITH_ALL else None)
+        saved.append({"board": board, "note": note, "growth": whole[1], "sizes": whole[2], "rows": [
             {"number": r.row.number, "what": r.row.what, "unit": r.row.unit, "values": r.values, "met": r.met,
-             "ratios": {ratio.peer: ratio.values for ratio in r.ratios}} for r in results]}, indent=1) + "\n")
-    places = [folder] + ([TOP / "docs/figures"] if specification else [])
-    for place in places:
-        place.mkdir(exist_ok=True)
-        for name, text in _plots(results, growth).items():
-            (place / f"{name}.svg").write_text(text)
+             "ratios": {ratio.peer: ratio.values for ratio in r.ratios}} for r in whole[0]]})
+        tables.append(table(board, *whole))
+        parts[board] = _markdown(board, note, *whole)
+        if board == WITH_ALL:
+            for place in [folder] + ([TOP / "docs/figures"] if specification else []):
+                place.mkdir(exist_ok=True)
+                for name, text in _plots(*whole[:2]).items():
+                    (place / f"{name}.svg").write_text(text)
+    (folder / "results.json").write_text(json.dumps(saved, indent=1) + "\n")
     if specification:
         text = SPECIFICATION.read_text()
-        found = re.search(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.S)
-        if not found:
-            raise ValueError(f"{SPECIFICATION} has no '{BEGIN}'")
-        SPECIFICATION.write_text(text[:found.start()] + _markdown(results, growth, size, note) + text[found.end():])
-    return table(results, growth, size)
+        for board, part in parts.items():
+            text = put(text, board, part)
+        SPECIFICATION.write_text(text)
+    return "\n\n".join(tables)

@@ -51,17 +51,25 @@ struct counter {
 	int fd;
 };
 
-/* SVM's exit codes. */
 static struct counter counters[] = {
 	{ "exits", "kvm_exit", NULL, -1 },
 	{ "user", "kvm_userspace_exit", NULL, -1 },
-	{ "npf", "kvm_exit", "exit_reason == 0x400", -1 },
 	{ "mmio", "kvm_mmio", "type != 0", -1 }, /* not the first half of a read */
+#ifdef __x86_64__
+	/* SVM's exit codes. */
+	{ "npf", "kvm_exit", "exit_reason == 0x400", -1 },
 	{ "hlt", "kvm_exit", "exit_reason == 0x78", -1 },
 	{ "msr", "kvm_exit", "exit_reason == 0x7c", -1 },
 	{ "io", "kvm_exit", "exit_reason == 0x7b", -1 },
 	{ "intr", "kvm_exit", "exit_reason == 0x60", -1 },
 	{ "eoi", "kvm_userspace_exit", "reason == 26", -1 },
+#else
+	/* Exception classes of ESR_EL2; without one it was an interrupt of the board. */
+	{ "npf", "kvm_exit", "esr_ec == 0x20 || esr_ec == 0x24", -1 }, /* an abort */
+	{ "hlt", "kvm_exit", "esr_ec == 0x01", -1 },		       /* WFI or WFE */
+	{ "msr", "kvm_exit", "esr_ec == 0x18", -1 },
+	{ "intr", "kvm_exit", "ret == 0", -1 },
+#endif
 };
 enum { NUM_COUNTERS = sizeof(counters) / sizeof(counters[0]) };
 

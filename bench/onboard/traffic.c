@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The loads of the comparison: in the guest against its devices, on the board as the other end.
+ * The loads of the comparison: in the guest against its devices, outside as the other end.
  *
- *	traffic disk PATH read|write BYTES DEPTH LIMIT    random, O_DIRECT; LIMIT requests, or 3s:
- *seconds traffic stream PATH BYTES SECONDS                 sequential reads, O_DIRECT, four under
- *way traffic ping ADDRESS COUNT                        one byte there and back by TCP traffic
- *send|receive ADDRESS MEBIBYTES            by TCP, to the last byte acknowledged traffic console
- *PATH MEBIBYTES                    to a terminal, to the last byte drained traffic serve the other
- *end of ping, send and receive
+ *	traffic disk PATH read|write BYTES DEPTH LIMIT
+ *		at random places, O_DIRECT; LIMIT requests, or 3s: seconds
+ *	traffic disk PATH read|write BYTES DEPTH LIMIT SEED
+ *		each block once; `read` fails where it finds something else than `write` wrote
+ *	traffic stream PATH BYTES SECONDS
+ *		sequential reads, O_DIRECT, four under way
+ *	traffic ping ADDRESS COUNT
+ *		one byte there and back by TCP
+ *	traffic send|receive ADDRESS SECONDS
+ *		by TCP, to the last byte acknowledged
+ *	traffic console PATH SECONDS
+ *		to a terminal, to the last byte drained
+ *	traffic serve ADDRESS
+ *		the other end of ping, send and receive
  *
- * A load prints `count=N us=MICROSECONDS`, and bytes where that is something else.
+ * ADDRESS is an IPv4 address, with :PORT or without. A load prints `count=N bytes=N us=N`.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +38,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_DEPTH = 64, PORT = 5001, CHUNK = 128 * 1024, SECOND = 1000000 };
+enum { MAX_DEPTH = 64, PORT = 5001, CHUNK = 128 * 1024, SECOND = 1000000, PRIME = 7919 };
 
 static void die(const char *what)
 {
@@ -57,7 +65,7 @@ struct disk {
 	int fd;
 	bool write, random;
 	size_t bytes;
-	uint64_t blocks, next;
+	uint64_t blocks, next, seed; /* 0: no block's content matters */
 	struct iocb iocbs[MAX_DEPTH];
 };
 
@@ -70,11 +78,36 @@ static uint64_t random_block(void)
 	return x ^= x << 17;
 }
 
+/* What a word of the disk holds: no other word the same, and another one with each seed. */
+static uint64_t content(const struct disk *d, int64_t offset, size_t at)
+{
+	return (d->seed << 40 ^ ((uint64_t)offset + at)) * 0x9e3779b97f4a7c15;
+}
+
+static void fill(const struct disk *d, const struct iocb *io)
+{
+	for (size_t at = 0; at < d->bytes; at += sizeof(uint64_t))
+		*(uint64_t *)(io->aio_buf + at) = content(d, io->aio_offset, at);
+}
+
+static void check(const struct disk *d, const struct iocb *io)
+{
+	for (size_t at = 0; at < d->bytes; at += sizeof(uint64_t))
+		if (*(uint64_t *)(io->aio_buf + at) != content(d, io->aio_offset, at)) {
+			fprintf(stderr, "traffic: not what was written at %lld\n",
+				(long long)io->aio_offset + (long long)at);
+			exit(1);
+		}
+}
+
 static void disk_submit(struct disk *d, struct iocb *io)
 {
-	uint64_t block = (d->random ? random_block() : d->next++) % d->blocks;
+	uint64_t next = d->random ? random_block() : d->next++;
 
-	io->aio_offset = (int64_t)(block * d->bytes);
+	/* With a seed not one after the other, and yet each once. */
+	io->aio_offset = (int64_t)(next * (d->seed ? PRIME : 1) % d->blocks * d->bytes);
+	if (d->seed && d->write)
+		fill(d, io);
 	if (syscall(SYS_io_submit, d->context, 1L, &io) != 1)
 		die("io_submit");
 }
@@ -106,6 +139,8 @@ static int64_t disk_run(struct disk *d, unsigned depth, int64_t limit, int64_t e
 		for (long i = 0; i < n; i++) {
 			if (events[i].res != (int64_t)d->bytes)
 				die("a request");
+			if (d->seed && !d->write)
+				check(d, &d->iocbs[events[i].data]);
 			done++;
 			if (!more || submitted >= limit)
 				continue;
@@ -117,12 +152,13 @@ static int64_t disk_run(struct disk *d, unsigned depth, int64_t limit, int64_t e
 }
 
 static void disk(const char *path, bool write, bool random, size_t bytes, unsigned depth,
-		 const char *limit)
+		 const char *limit, const char *seed)
 {
 	bool seconds = strchr(limit, 's');
 	int64_t start, done, number = atoll(limit);
 	struct disk d = { .write = write, .random = random, .bytes = bytes };
 
+	d.seed = seed ? (uint64_t)atoll(seed) : 0;
 	d.fd = open(path, (write ? O_RDWR : O_RDONLY) | O_DIRECT);
 	if (d.fd < 0 || !depth || depth > MAX_DEPTH ||
 	    syscall(SYS_io_setup, (long)depth, &d.context))
@@ -140,13 +176,27 @@ struct request {
 	char what, pad[3];
 };
 
+static struct sockaddr_in parse(const char *address)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	char number[INET_ADDRSTRLEN] = "";
+	uint16_t port = PORT;
+
+	sscanf(address, "%15[0-9.]:%hu", number, &port);
+	if (inet_pton(AF_INET, number, &at.sin_addr) != 1) {
+		fprintf(stderr, "traffic: '%s' is not ADDRESS or ADDRESS:PORT\n", address);
+		exit(2);
+	}
+	at.sin_port = htons(port);
+	return at;
+}
+
 static int reach(const char *address, char what, uint32_t seconds)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	struct sockaddr_in to = parse(address);
 	struct request ask = { htonl(seconds), what, { 0 } };
 	int one = 1, s = socket(AF_INET, SOCK_STREAM, 0);
 
-	inet_pton(AF_INET, address, &to.sin_addr);
 	if (connect(s, (struct sockaddr *)&to, sizeof(to)))
 		die(address);
 	setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -230,9 +280,9 @@ static void serve_one(int s)
 	exit(0);
 }
 
-static void serve(void)
+static void serve(const char *address)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	struct sockaddr_in at = parse(address);
 	int one = 1, s = socket(AF_INET, SOCK_STREAM, 0);
 
 	signal(SIGCHLD, SIG_IGN);
@@ -275,19 +325,19 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
-	if (strcmp(what, "disk") == 0 && argc == 7)
-		disk(argv[2], argv[3][0] == 'w', true, (size_t)atol(argv[4]),
-		     (unsigned)atoi(argv[5]), argv[6]);
+	if (strcmp(what, "disk") == 0 && (argc == 7 || argc == 8))
+		disk(argv[2], argv[3][0] == 'w', argc == 7, (size_t)atol(argv[4]),
+		     (unsigned)atoi(argv[5]), argv[6], argv[7]);
 	else if (strcmp(what, "stream") == 0 && argc == 5)
-		disk(argv[2], false, false, (size_t)atol(argv[3]), 4, argv[4]);
+		disk(argv[2], false, false, (size_t)atol(argv[3]), 4, argv[4], NULL);
 	else if (strcmp(what, "ping") == 0 && argc == 4)
 		ping(argv[2], atoll(argv[3]));
 	else if ((strcmp(what, "send") == 0 || strcmp(what, "receive") == 0) && argc == 4)
 		transfer(argv[2], what[0], (uint32_t)atoi(argv[3]));
 	else if (strcmp(what, "console") == 0 && argc == 4)
 		console(argv[2], (uint32_t)atoi(argv[3]));
-	else if (strcmp(what, "serve") == 0)
-		serve();
+	else if (strcmp(what, "serve") == 0 && argc == 3)
+		serve(argv[2]);
 	else
 		return 2;
 	return 0;
