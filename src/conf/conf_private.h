@@ -144,7 +144,6 @@ struct conf_keyword {
 };
 const struct conf_keyword *conf_keyword_find(const char *name);
 void conf_keyword_offer_all(struct conf_near *near);
-void conf_not_built(struct conf *c, const struct conf_pos *pos, const char *what);
 
 /* conf_context.c: the options of cpu, reserve and pass. False: not an option of the open context.
  */

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The words that may stand anywhere, whether they are built yet, and what each reads. */
+/* The words that may stand anywhere, and what each reads. */
 #include "conf/conf_private.h"
 
 #include <string.h>
 
 static const char expect_memory[] = "[ADDRESS,]LENGTH, such as 1m,1023m";
-
-void conf_not_built(struct conf *c, const struct conf_pos *pos, const char *what)
-{
-	conf_error(c, pos, "'%s' is not built yet", what);
-}
 
 static bool word_text(struct conf *c, const struct conf_word *w, const char *expected,
 		      struct conf_text *ret)
