@@ -36,6 +36,14 @@ def linux(host, platform, script, tables=""):
     return host.qvm(configuration, cpio.archive({"test": "#!/bin/busybox sh\nbusybox --install -s /bin\n" + script, "text": TEXT}), build="build", check=False)
 
 
+def test_ids_are_the_guests(serial_board):
+    """The kernel's list of the firmware's devices has small letters in ids; ACPI has none."""
+    serial_board.run("for d in /sys/bus/pnp/drivers/rtc_cmos/0*; do echo $(basename $d) > /sys/bus/pnp/drivers/rtc_cmos/unbind; done; mkdir -p /tmp/t")
+    host = guests.Host(serial_board)
+    host.prepare("ram 256m\npass loc io:70,8\n")
+    assert "PNP0B00, unit 100, 1 resources" in host.run(host.command("dryrun", "build")).text
+
+
 def test_a_serial_port(serial_board):
     """Refused while the host's driver has it; then the guest's driver sends by it with interrupts, in both interrupt machines. The guest
     is told of the port as the host is by its firmware, or by the user's table."""

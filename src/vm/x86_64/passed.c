@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vm/x86_64/passed.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -50,6 +51,20 @@ static bool is_all_passed(const char *device, const struct conf_pass *pass)
 	return all && places;
 }
 
+/* The kernel has ids of seven characters, with small letters among the digits. */
+static bool id_take(char id[16])
+{
+	unsigned n = 0;
+
+	while (id[n] && n < 7) {
+		id[n] = (char)toupper((unsigned char)id[n]);
+		if (!(n < 3 ? isupper((unsigned char)id[n]) : isxdigit((unsigned char)id[n])))
+			return false;
+		n++;
+	}
+	return n == 7 && !id[n];
+}
+
 static bool ids_read(const char *device, struct passed_ids *ret)
 {
 	char path[PATH_MAX];
@@ -63,7 +78,9 @@ static bool ids_read(const char *device, struct passed_ids *ret)
 		num = fscanf(file, "%15s %15s", ret->hid, ret->cid);
 		fclose(file);
 	}
-	return num > 0;
+	if (!id_take(ret->cid))
+		ret->cid[0] = 0;
+	return num > 0 && id_take(ret->hid);
 }
 
 bool passed_find(const struct vm *vm, const struct conf_pass *pass, struct passed_ids *ret)
