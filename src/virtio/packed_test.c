@@ -513,7 +513,7 @@ static void test_kicks(void **state)
 	}
 }
 
-/* Sees the first buffer used and looks at once whether the others are. */
+/* Sees the first buffer used and looks at once whether the last one is. */
 struct watch {
 	struct packed ring;
 	unsigned first, n, torn;
@@ -537,8 +537,8 @@ static void *watch_first(void *opaque)
 		for (unsigned tries = 1; !take_used(&r, 1, &id, &len, NULL); tries++)
 			if (tries % 256 == 0)
 				sched_yield();
-		for (unsigned i = 1; i < w->n; i++)
-			w->torn += !take_used(&r, 1, &id, &len, NULL);
+		r.used = step(&r, w->ring.used, w->n - 1);
+		w->torn += !take_used(&r, 1, &id, &len, NULL);
 		atomic_store(&w->go, false);
 		atomic_store(&w->seen, true);
 	}
