@@ -6,7 +6,6 @@
 #include "virtio/testing_duel.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
