@@ -105,7 +105,9 @@ extern const unsigned kvm_arch_num_required;
 void kvm_note_add(struct strbuf *out, const char *name, uint32_t type, const void *data,
 		  size_t len);
 
-/* x86-64: the CPUID table of vCPU index. Allocated; NULL if out of memory. */
+/* x86-64: the host's processor has VMX or SVM. */
+bool kvm_cpuid_host_virtualizes(void);
+/* The CPUID table of vCPU index. Allocated; NULL if out of memory. */
 struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm *kvm, unsigned index, unsigned num_cpus);
 
 enum engine_end kvm_vcpu_run(struct guest_cpu *gcp, const struct engine_host *host,

@@ -4,6 +4,7 @@
  * single-threaded cores, APIC id = index), without nested virtualization, and with two hypervisor
  * ranges: ours at 0x40000000, KVM's at 0x40000100.
  */
+#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -33,6 +34,15 @@ enum {
 
 /* Threads, cores, and the end of the list. */
 enum { TOPOLOGY_LEVELS = 3 };
+
+bool kvm_cpuid_host_virtualizes(void)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	return (__get_cpuid(LEAF_FEATURES, &eax, &ebx, &ecx, &edx) && ecx & FEATURES_ECX_VMX) ||
+	       (__get_cpuid(LEAF_EXT_FEATURES, &eax, &ebx, &ecx, &edx) &&
+		ecx & EXT_FEATURES_ECX_SVM);
+}
 
 /* Bits needed to number n things. */
 static unsigned bits_for(unsigned n)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/log.h"
 #include "engine/kvm/kvm.h"
 
 /* Fixed pages that Intel's VMX needs below 4 GiB; kept out of the guest's memory by the address
@@ -56,6 +57,10 @@ int kvm_arch_vm_init(struct kvm *kvm, const char **ret_why)
 		*ret_why = "KVM does not say which processor features it supports";
 		return rc;
 	}
+	if (!kvm_cpuid_host_virtualizes())
+		log_write(LOG_SEV_WARN,
+			  "the processor of this host has neither VMX nor SVM, so its /dev/kvm is "
+			  "software: guests may be slow beyond use or not get anywhere");
 	rc = kvm_ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
 	if (!rc && ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)KVM_TSS) < 0)
 		rc = -errno;
