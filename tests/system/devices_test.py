@@ -37,18 +37,22 @@ def test_fixed_pci_place(host):
 
 
 def test_block_device_partition_with_a_file_system(host):
-    """A partition of a real block device is the guest's disk: files pass both ways."""
+    """A partition of a real block device is the guest's disk: files pass both ways. A second disk has a partition table of its own."""
     host.run("printf ',64M,L\\n' | sfdisk -q /dev/board/scratch && partx -u $(readlink -f /dev/board/scratch); "
              "P=$(readlink -f /dev/board/scratch)1; mkfs.ext4 -q -F $P && mkdir -p /tmp/m && mount $P /tmp/m && "
              "head -c 3000000 /dev/urandom > /tmp/m/from-host && sha256sum < /tmp/m/from-host > /tmp/sum && umount /tmp/m && "
-             "ln -sf $P /tmp/part")
+             "ln -sf $P /tmp/part; rm -rf /tmp/in; mkdir /tmp/in; cp /tmp/sum /tmp/in; truncate -s 16M /tmp/t/table.img && "
+             "printf '2048,8M,L\\n,,L\\n' | sfdisk -q /tmp/t/table.img && mkfs.ext4 -q -F -d /tmp/in -E offset=1048576 /tmp/t/table.img 8M")
     text = host.linux("mount -t ext4 /dev/vda /mnt && echo sum=$(sha256sum < /mnt/from-host) && "
                       "dd if=/dev/urandom of=/mnt/from-guest bs=100k count=20 && echo own=$(sha256sum < /mnt/from-guest) && "
-                      "umount /mnt && echo serial=$(cat /sys/block/vda/serial)",
-                      extra="vdev virtio-blk hostdev /tmp/part name disk0\n")
+                      "umount /mnt && echo serial=$(cat /sys/block/vda/serial); mount -t ext4 /dev/vdb1 /mnt && echo table=$(cat /mnt/sum) && "
+                      "echo hello > /mnt/hello && umount /mnt && echo partitions=$(ls -d /sys/block/vdb/vdb* | wc -l)",
+                      extra="vdev virtio-blk hostdev /tmp/part name disk0\nvdev virtio-blk hostdev /tmp/t/table.img\n")
     assert marked(text, "sum").split() == host.run("cat /tmp/sum").text.split()
     own = host.run("mount /tmp/part /tmp/m && sha256sum < /tmp/m/from-guest; umount /tmp/m").text.split()
     assert marked(text, "own").split() == own
+    assert marked(text, "table").split() == marked(text, "sum").split() and marked(text, "partitions") == "2"
+    assert host.run("mount -o loop,offset=1048576 /tmp/t/table.img /tmp/m && cat /tmp/m/hello; umount /tmp/m").text == "hello\n"
 
 
 def test_read_only_disk(host):
