@@ -4,11 +4,12 @@
  *
  * A vdev is a shared object vdev-NAME.so with one static `struct vdev_factory` that a constructor
  * hands to vdev_register_factory(). The core then makes one vdev_t for each `vdev NAME` in the
- * configuration. The start-up stage (everything up to and including VDEV_CTRL_GUEST_CONFIGURED)
- * runs on one thread; from then on vread, vwrite, timer and control run on whatever thread the
- * guest's action came from, several at once: lock with v_mtx (VFF_MUTEX), which the core
- * initialises and the vdev locks. Follows the documented QNX Hypervisor 8.0 vdev API; numbers its
- * documents do not give are ours and marked.
+ * configuration. control is called on the main thread only, also while the guest runs
+ * (VDEV_CTRL_STATUS, _BUTTON). The start-up stage (everything up to and including
+ * VDEV_CTRL_GUEST_CONFIGURED) has no other; from then on vread and vwrite run on the thread of the
+ * vCPU that made the access and timer on the VM's clock thread or a vCPU's, several at once: lock
+ * with v_mtx (VFF_MUTEX), which the core initialises and the vdev locks. Follows the documented QNX
+ * Hypervisor 8.0 vdev API; numbers its documents do not give are ours and marked.
  */
 #ifndef QVM_VDEV_CORE_H
 #define QVM_VDEV_CORE_H

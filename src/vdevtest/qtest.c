@@ -505,7 +505,10 @@ static void do_irq_intercept_out(struct qtest *q)
 	if (!vdevtest_has_vdev(q->t, name, &pic, &pin))
 		qtest_no(q, "Unknown device '%s'", name);
 	else if (!pic)
-		qtest_no(q, "'%s' has no interrupt line", name);
+		qtest_no(q,
+			 "'%s' has no interrupt line; the pin of a PCI function is an input of a "
+			 "controller: irq_intercept_in",
+			 name);
 	else
 		intercept(q, pic, (int)pin);
 }

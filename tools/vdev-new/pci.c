@@ -4,7 +4,7 @@
  * Put your device in its place.
  *
  * BAR 0, registers of 32 bits:
- *     0x0  read: IDENTITY
+ *     0x0  read: IDENTITY, or the option `identity`
  *     0x4  write: interrupt after so many microseconds, 0 stops it; read: what was written
  *     0x8  read: 1 the time is over; write anything: the guest has seen it
  * BAR 1 holds the MSI-X table of one vector.
@@ -25,8 +25,18 @@
 enum { REG_IDENTITY = 0x0, REG_COUNT = 0x4, REG_OVER = 0x8, NUM_BYTES = 0x1000 };
 enum { MSIX_BYTES = 0x1000, MSIX_TABLE = 0x0, MSIX_PENDING = 0x800 };
 
+enum { OPT_IDENTITY, NUM_OPTIONS };
+
+static const struct qvmx_option options[NUM_OPTIONS] = {
+	[OPT_IDENTITY] = { .name = "identity",
+			   .type = QVMX_OPT_NUMBER,
+			   .max = UINT32_MAX,
+			   .help = "what register 0 reads (default 0x31564551)" },
+};
+
 struct device {
 	struct guest_timer *timer;
+	uint32_t identity;
 	uint32_t count; /* v_mtx, as what follows */
 	uint64_t deadline;
 	bool running, over;
@@ -83,7 +93,7 @@ static vdev_ref_status_t device_vread(vdev_t *vdp, unsigned cookie,
 	pthread_mutex_lock(&vdp->v_mtx);
 	switch (vopnd->location) {
 	case REG_IDENTITY:
-		value = IDENTITY;
+		value = d->identity;
 		break;
 	case REG_COUNT:
 		value = d->count;
@@ -147,8 +157,15 @@ static int pci_declare(vdev_t *vdp)
 
 static int device_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
 {
-	(void)arg;
+	struct device *d = vdp->v_device;
+
 	switch ((unsigned)ctrl) {
+	case VDEV_CTRL_OPTIONS_START:
+		d->identity = IDENTITY;
+		return EOK;
+	case VDEV_CTRL_FIRST_OPTIDX + OPT_IDENTITY: /* the core has checked the text */
+		d->identity = (uint32_t)qvmx_option_value(&options[OPT_IDENTITY], arg);
+		return EOK;
 	case VDEV_CTRL_OPTIONS_END:
 		return options_end(vdp);
 	case VDEV_CTRL_PCI_BARS:
@@ -170,7 +187,9 @@ static struct vdev_factory factory = {
 
 static const struct qvmx_vdev_info info = {
 	.size = sizeof(info),
+	.num_options = NUM_OPTIONS,
 	.summary = "@SUMMARY@",
+	.options = options,
 };
 
 static void __attribute__((constructor)) device_register(void)

@@ -24,9 +24,9 @@ struct guest {
 	uint64_t registers, vectors;
 };
 
-static struct guest start(void)
+static struct guest start_with(const char *words)
 {
-	struct guest g = { .t = vdevtest_start_stepped(PLATFORM "vdev @NAME@", 1) };
+	struct guest g = { .t = vdevtest_start_stepped(words, 1) };
 
 	if (!g.t)
 		fail_msg("%s", vdevtest_errors());
@@ -35,6 +35,11 @@ static struct guest start(void)
 	g.vectors = vdevtest_pci_read(g.t, DEV, BAR1, 4) & ~15u;
 	vdevtest_pci_write(g.t, DEV, COMMAND, 2, DECODE_AND_MASTER);
 	return g;
+}
+
+static struct guest start(void)
+{
+	return start_with(PLATFORM "vdev @NAME@");
 }
 
 static void msix_on(struct guest *g)
@@ -103,12 +108,22 @@ static void stops(void **state)
 	vdevtest_end(g.t);
 }
 
+static void takes_an_identity(void **state)
+{
+	struct guest g = start_with(PLATFORM "vdev @NAME@ identity 0x1234");
+
+	(void)state;
+	assert_int_equal(get(&g, 0), 0x1234);
+	vdevtest_end(g.t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sends_a_message),
 		cmocka_unit_test(raises_its_pin),
 		cmocka_unit_test(stops),
+		cmocka_unit_test(takes_an_identity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

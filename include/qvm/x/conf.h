@@ -31,7 +31,8 @@ enum qvmx_option_type {
 	QVMX_OPT_SECONDS, /* decimal seconds, or the word "forever" */
 };
 
-#define QVMX_OPTF_REPEAT   0x1u /* may be given several times; each is delivered */
+/* May be given several times; each is delivered. Without it the last one counts. */
+#define QVMX_OPTF_REPEAT   0x1u
 #define QVMX_OPTF_REQUIRED 0x2u /* must be given */
 
 struct qvmx_option {

@@ -68,8 +68,9 @@ int qvmx_pci_msix(vdev_t *vdp, unsigned num, unsigned bar, uint32_t table_offset
 int qvmx_pci_pin(vdev_t *vdp);
 
 /*
- * Send MSI-X vector `vector`. Nothing happens while the guest has MSI-X off; while the vector is
- * masked it becomes pending. Running stage, any thread, takes no lock.
+ * Send MSI-X vector `vector`. Nothing happens while the guest has MSI-X off, nor with a vector that
+ * qvmx_pci_msix did not declare; while the vector is masked it becomes pending. Running stage, any
+ * thread, takes no lock.
  */
 void qvmx_pci_interrupt(vdev_t *vdp, unsigned vector);
 
