@@ -92,6 +92,9 @@ class Board(Agent):
 
     def __init__(self, payload=(), peers=False, cold=False, stays=False, machine=X86_64):
         super().__init__(None)
+        for path in payload:
+            if not os.path.exists(path):
+                raise ValueError(f"no file or folder '{path}' for the payload")
         self.machine = machine
         self.payload = [os.path.abspath(path) for path in payload]
         self.peers = peers

@@ -81,12 +81,18 @@ class Sdk(unittest.TestCase):
                            (("My", "--kind", "mmio"), "'My': qvm-vdev-new takes a name of lower-case letters"),
                            (("../x", "--kind", "mmio"), "takes a name of lower-case letters"), (("", "--kind", "mmio"), "takes a name"),
                            (("a" * 41, "--kind", "mmio"), "40 characters at most"), (("x", "--kind", "usb"), "invalid choice: 'usb'"),
-                           (("x",), "--kind")):
+                           (("virtio-blk", "--kind", "virtio"), "'virtio-blk': there is a vdev of that name"), (("x",), "--kind")):
             with self.subTest(words):
                 self.assertIn(why, self.new(*words, status=2).stderr)
         self.assertEqual([p.name for p in self.folder.iterdir()], ["there"])
         self.assertIn("Permission denied" if os.getuid() else "No such file or directory",
                       self.new("x", "--kind", "mmio", "--dir", "/proc/x", status=1).stderr)
+
+    def test_make_says_what_it_needs(self):
+        self.new("greet", "--kind", "boot")
+        said = run(["make", "-C", self.folder / "greet", "fuzz"], status=2, env={"PATH": os.environ["PATH"], "PKG_CONFIG_LIBDIR": "/"})
+        self.assertIn("does not know qvm-vdev: set PKG_CONFIG_PATH", said.stderr)
+        run(["make", "-C", self.folder / "greet", "clean"], env={"PATH": os.environ["PATH"], "PKG_CONFIG_LIBDIR": "/"})
 
     def test_help(self):
         said = self.new("--help").stdout

@@ -61,3 +61,10 @@ def test_written_to_a_file_and_refused(tmp_path):
     wrong = draw(tmp_path, "ram 1x\n")
     assert wrong.returncode == 65 and "vm.qvmconf:1:5" in wrong.stderr and wrong.stdout == ""
     assert draw(tmp_path, FILE, "--no-such").returncode == 64
+
+
+def test_vdevs_from_a_folder_of_ones_own(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/vdev-trace.so").write_bytes(b"none")
+    done = draw(tmp_path, "ram 1m\nvdev trace\n", "--vdev-dir", "own")
+    assert done.returncode == 65 and "own/vdev-trace.so cannot be loaded: it is no shared object" in done.stderr
