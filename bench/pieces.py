@@ -123,7 +123,7 @@ def _meter(host, command, words="", timeout=180, need=()):
     marks = _marks(said.text)
     missing = [name for name in need if name not in marks]
     if missing:
-        raise Incomplete(f"{command[-200:]}: no {', '.join(missing)}; it said: {said.text[-300:]} {said.error[-500:]}")
+        raise Incomplete(f"{command[-200:]}: no {', '.join(missing)}; it said: {said.text[-300:]} {said.error[-1500:]}")
     return marks
 
 

@@ -16,7 +16,8 @@
  *	?	the guest waits: once all is quiet, the mark is taken and the guest gets a line feed
  *
  * `first=MICROSECONDS` at init is the first entry of a guest. -u: the command is killed at that
- * mark. At its end: `end us= status=`. The command's standard error goes to FILE.
+ * mark. At its end: `end us= status=`. The command's standard error goes to FILE, its lines
+ * without a mark to meter's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -238,6 +239,8 @@ static bool line_seen(pid_t pid, int to, char *line, const char *until, int64_t 
 		mark(pid, to, at += 2, when);
 	else if (strstr(line, INIT))
 		mark(pid, to, at = init, when);
+	else
+		fprintf(stderr, "%s\n", line);
 	return at && until && strcmp(at, until) == 0;
 }
 
