@@ -3,13 +3,9 @@
  * QEMU's educational device, passed to 00:10.0, asks for an interrupt for ever: each is ended at
  * the local APIC and never acknowledged at the device. On COM1 a '.' for every 1000 of them.
  */
-#include <stdint.h>
+#include "edu.h"
 
 enum {
-	CONFIG = 0x80008000, /* 00:10.0 */
-	COMMAND = 0x04,
-	BAR0 = 0x10,
-	WINDOW = 0xe8000000,
 	RAISE = 0x60,
 
 	IOAPIC = 0xfec00000,
@@ -28,27 +24,6 @@ enum {
 };
 
 struct frame;
-
-static volatile uint32_t *at(uint32_t address)
-{
-	return (volatile uint32_t *)address;
-}
-
-static void outb(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static void outl(uint16_t port, uint32_t v)
-{
-	__asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static void config_write(uint32_t reg, uint32_t value)
-{
-	outl(0xcf8, CONFIG | reg);
-	outl(0xcfc, value);
-}
 
 static void ioapic_write(uint32_t reg, uint32_t value)
 {
@@ -83,9 +58,8 @@ void main(void)
 		ioapic_write(0x11 + 2 * pin, 0);
 		ioapic_write(0x10 + 2 * pin, LEVEL_LOW | VECTOR);
 	}
-	config_write(BAR0, WINDOW);
-	config_write(COMMAND, 2);
-	*at(WINDOW + RAISE) = 1;
+	edu_begin(2);
+	*at(EDU_WINDOW + RAISE) = 1;
 	for (;;)
 		__asm__ volatile("sti; hlt");
 }
