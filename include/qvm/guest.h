@@ -177,7 +177,7 @@ struct guest_timer_data {
  * Make a timer. data is handed to the factory's `timer`, which runs on the VM's clock thread with
  * no vCPU; with gcp: on that vCPU's thread with that vCPU, between two of its instructions.
  * *resolutionp gets its frequency in Hz (1 000 000 000). Start-up stage. NULL on failure, errno in
- * *resolutionp: EINVAL: too late, or the factory has no `timer`; ENOMEM.
+ * *resolutionp: EINVAL after it was reported: too late, or the factory has no `timer`; ENOMEM.
  */
 struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t *vdp,
 				       const void *data, uint64_t *resolutionp);

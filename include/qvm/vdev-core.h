@@ -127,9 +127,10 @@ struct vdev_factory {
 	const char *const *option_list;	      /* NULL-terminated; see QVM_OPTION_NO_ARG_PREFIX */
 	const char *name;		      /* NULL: from the file name */
 	unsigned factory_flags;		      /* VFF_* */
-	unsigned acc_sizes;		      /* bit n set: accesses of n bytes reach the vdev */
-	unsigned extra_space;		      /* bytes at v_device */
-	unsigned safety;		      /* VDEV_SAFETY_* */
+	unsigned acc_sizes;   /* bit n set: accesses of n bytes reach the vdev. 0: all, but BARs of
+				 x/pci.h are refused */
+	unsigned extra_space; /* bytes at v_device, zeroed; 0: v_device is NULL */
+	unsigned safety;      /* VDEV_SAFETY_* */
 };
 
 /* It is a safety variant: a VM whose configuration says `safety` takes it (value ours; see

@@ -43,6 +43,11 @@ static void vdev_report_unknown(struct conf *c, const struct conf_word *vdev,
 	conf_near_start(&near, name->text);
 	for (unsigned i = 0; env->vdev_name && (known = env->vdev_name(env->ctx, i)); i++)
 		conf_near_offer(&near, known);
+	/* Its file is there: `why` says what is wrong with it. */
+	if (why && near.best && !strcmp(near.best, name->text)) {
+		conf_error(c, &name->pos, "vdev '%s': %s", name->text, why);
+		return;
+	}
 	conf_error(c, &name->pos, why ? "no vdev called '%s': %s" : "no vdev called '%s'",
 		   name->text, why);
 	conf_suggest(c, near.best);

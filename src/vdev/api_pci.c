@@ -85,8 +85,6 @@ static int declared(const vdev_t *vdp, const char *what, int rc)
 		return qvmx_refuse(vdp, "its %s: there is one already", what);
 	case -ENOSPC:
 		return qvmx_refuse(vdp, "its %s: the configuration space is full", what);
-	case -EINVAL:
-		return qvmx_refuse(vdp, "its %s: no such number, type, size or offset", what);
 	case -EBUSY:
 		return qvmx_refuse(vdp, "its %s: too late, the functions have their places", what);
 	default:
@@ -104,6 +102,22 @@ static struct pci_device *function_of(const vdev_t *vdp, const char *what)
 	return dev;
 }
 
+/* What of a BAR that the function does not take is wrong. */
+static int bar_refuse(const vdev_t *vdp, unsigned bar, enum qvmx_pci_bar_type type, uint64_t size)
+{
+	if (type != QVMX_PCI_BAR_MEM32 && type != QVMX_PCI_BAR_MEM64)
+		return qvmx_refuse(vdp, "its BAR %u: there is no type %u", bar, (unsigned)type);
+	if (bar >= PCI_ROM)
+		return qvmx_refuse(vdp, "its BAR %u: the numbers are 0 to 5", bar);
+	if (type == QVMX_PCI_BAR_MEM64 && bar + 1 == PCI_ROM)
+		return qvmx_refuse(vdp, "its BAR %u: one of 64 bits takes the next number, too",
+				   bar);
+	return qvmx_refuse(vdp,
+			   "its BAR %u: a size of %llu bytes is no power of two from 16 on, or too "
+			   "large for its type",
+			   bar, (unsigned long long)size);
+}
+
 int qvmx_pci_bar(vdev_t *vdp, unsigned bar, enum qvmx_pci_bar_type type, uint64_t size,
 		 unsigned cookie)
 {
@@ -112,10 +126,16 @@ int qvmx_pci_bar(vdev_t *vdp, unsigned bar, enum qvmx_pci_bar_type type, uint64_
 		[QVMX_PCI_BAR_MEM64] = PCI_BAR_MEM64,
 	};
 	struct vdev_instance *vi = vdev_instance_of(vdp);
+	const struct vdev_factory *f = vdp->v_factory;
 	struct pci_device *dev = function_of(vdp, "BAR");
 
 	if (!dev)
 		return EINVAL;
+	if (!f->acc_sizes && (f->vread || f->vwrite))
+		return qvmx_refuse(vdp,
+				   "its BAR %u: acc_sizes of its factory is 0, which lets no "
+				   "access through; 1u << 4 lets those of 4 bytes",
+				   bar);
 	const struct pci_bar_info info = {
 		.type = (unsigned)type < ARRAY_LEN(types) ? types[type] : PCI_BAR_NONE,
 		.size = size,
@@ -124,7 +144,9 @@ int qvmx_pci_bar(vdev_t *vdp, unsigned bar, enum qvmx_pci_bar_type type, uint64_
 		.cookie = cookie,
 	};
 
-	return declared(vdp, "BAR", pci_bar_add(dev, bar, &info));
+	int rc = pci_bar_add(dev, bar, &info);
+
+	return rc == -EINVAL ? bar_refuse(vdp, bar, type, size) : declared(vdp, "BAR", rc);
 }
 
 int qvmx_pci_capability(vdev_t *vdp, unsigned id, const void *body, const void *write_mask,
@@ -141,8 +163,12 @@ int qvmx_pci_capability(vdev_t *vdp, unsigned id, const void *body, const void *
 		.write_mask = write_mask,
 	};
 
-	return declared(vdp, "capability",
-			id > UINT8_MAX ? -EINVAL : pci_capability_add(dev, &info, ret_offset));
+	if (id > UINT8_MAX)
+		return qvmx_refuse(vdp, "its capability: the ids are 0 to 255, not %u", id);
+	int rc = pci_capability_add(dev, &info, ret_offset);
+
+	return rc == -EINVAL ? qvmx_refuse(vdp, "its capability: 2 to 62 bytes, not %u", len)
+			     : declared(vdp, "capability", rc);
 }
 
 int qvmx_pci_msix(vdev_t *vdp, unsigned num, unsigned bar, uint32_t table_offset,
@@ -152,8 +178,18 @@ int qvmx_pci_msix(vdev_t *vdp, unsigned num, unsigned bar, uint32_t table_offset
 
 	if (!dev)
 		return EINVAL;
-	return declared(vdp, "MSI-X table",
-			pci_msix_add(dev, num, bar, table_offset, bar, pba_offset));
+	if (!num || num > PCI_MAX_MSIX_VECTORS)
+		return qvmx_refuse(vdp, "its MSI-X table: 1 to %u vectors, not %u",
+				   (unsigned)PCI_MAX_MSIX_VECTORS, num);
+	int rc = pci_msix_add(dev, num, bar, table_offset, bar, pba_offset);
+
+	return rc == -EINVAL
+		       ? qvmx_refuse(vdp,
+				     "its MSI-X table: table (0x%x) and pending bits (0x%x) lie at "
+				     "multiples of 8, one beside the other, inside a memory BAR "
+				     "that is declared before; BAR %u has no such room",
+				     table_offset, pba_offset, bar)
+		       : declared(vdp, "MSI-X table", rc);
 }
 
 int qvmx_pci_pin(vdev_t *vdp)

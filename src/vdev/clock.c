@@ -237,7 +237,9 @@ struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t
 	struct vdev_host *host = vdev_instance_of(vdp)->host;
 	struct guest_timer *t;
 
-	if (vdev_too_late(vdp, "guest_timer_create", false) || !vdp->v_factory->timer) {
+	if (vdev_too_late(vdp, "guest_timer_create", false) ||
+	    (!vdp->v_factory->timer &&
+	     qvmx_refuse(vdp, "guest_timer_create: its factory has no `timer` to call"))) {
 		*resolutionp = EINVAL;
 		return NULL;
 	}

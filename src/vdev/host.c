@@ -260,6 +260,49 @@ static bool location_is_wrong(const struct vdev_instance *vi)
 	}
 }
 
+static void places_expected(struct conf *conf, unsigned flags)
+{
+	struct strbuf words = { 0 };
+
+	if (flags & VFF_VDEV_MEM)
+		strbuf_add_text(&words, " or `loc ADDRESS`");
+	if (flags & VFF_VDEV_X86_IO)
+		strbuf_add_text(&words, " or `loc io:PORT`");
+	if (flags & VFF_VDEV_PCI)
+		strbuf_add_text(&words, " or `loc pci:0:DEV[.FUNC]`");
+	conf_expected(conf, "%s", words.len ? strbuf_text(&words) + strlen(" or ") : "no `loc`");
+	strbuf_free(&words);
+}
+
+/* The vdev's function on the bus. False: it has none. */
+static bool function_find(const struct vdev_instance *vi, unsigned *ret_devfn)
+{
+	struct pci_listing list[256];
+	unsigned n = pci_bus_list(vi->host->pci, list, ARRAY_LEN(list));
+
+	for (unsigned i = 0; i < n && i < ARRAY_LEN(list); i++) {
+		if (list[i].name != vi->label)
+			continue;
+		*ret_devfn = list[i].devfn;
+		return true;
+	}
+	return false;
+}
+
+static void pci_plan(struct vdev_instance *vi)
+{
+	unsigned devfn;
+
+	vi->vdev.v_block.qst_type = QST_PCI;
+	if (instance_control(vi, VDEV_CTRL_PCI_BARS, NULL,
+			     vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos) == EOK &&
+	    !vi->refused && !function_find(vi, &devfn))
+		conf_error(vi->host->conf, &vi->conf->pos,
+			   "%s is no PCI function: in VDEV_CTRL_PCI_BARS it called neither "
+			   "qvmx_pci_function nor vio_ctrl_pci_bars",
+			   vi->label);
+}
+
 /* After ASSIGN: the vdev's place and interrupt become part of the plan. */
 static int instance_plan(struct vdev_instance *vi)
 {
@@ -271,6 +314,7 @@ static int instance_plan(struct vdev_instance *vi)
 	if (location_is_wrong(vi)) {
 		conf_error(conf, vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos,
 			   "%s cannot lie in that kind of place", vi->label);
+		places_expected(conf, flags);
 		return 0;
 	}
 	if (vi->conf->accel == CONF_ACCEL_ON && !vi->modelled)
@@ -280,8 +324,13 @@ static int instance_plan(struct vdev_instance *vi)
 	if (vi->chip >= 0 && !vi->modelled && !vi->vdev.v_factory->vread)
 		conf_error(conf, &vi->conf->pos, "%s is KVM's model only, which is not used: %s",
 			   vi->label, vi->host->machine.why);
-	if ((flags & VFF_INTR_NO) && vi->conf->num_intrs)
+	if ((flags & VFF_INTR_NO) && vi->conf->num_intrs) {
 		conf_error(conf, &vi->conf->intrs[0].pos, "%s has no interrupt", vi->label);
+		conf_expected(conf, instance_is_pci(vi)
+					    ? "no `intr`: a PCI function's interrupts are messages "
+					      "and a pin, which need no line here"
+					    : "no `intr`");
+	}
 	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
 		rc = region_plan(vi, &r->where);
 	if (!rc)
@@ -289,9 +338,7 @@ static int instance_plan(struct vdev_instance *vi)
 	if (rc)
 		return rc;
 	if (instance_is_pci(vi)) {
-		b->qst_type = QST_PCI;
-		(void)instance_control(vi, VDEV_CTRL_PCI_BARS, NULL,
-				       vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos);
+		pci_plan(vi);
 		return 0;
 	}
 	if ((flags & (VFF_INTR_REQ | VFF_INTR_NONPCI) || vi->vio) && !vi->vdev.v_intr.pic) {
@@ -304,6 +351,11 @@ static int instance_plan(struct vdev_instance *vi)
 		if (flags & VFF_VDEV_LOC_TYPES) {
 			conf_error(conf, &vi->conf->pos, "%s needs a place", vi->label);
 			conf_expected(conf, "loc ADDRESS");
+		} else if (vi->vdev.v_factory->vread && !vi->regions) {
+			conf_warning(conf, &vi->conf->pos,
+				     "%s answers reads and lies nowhere: its factory_flags have "
+				     "none of VFF_VDEV_MEM, VFF_VDEV_X86_IO and VFF_VDEV_PCI",
+				     vi->label);
 		}
 		return 0;
 	}
@@ -528,9 +580,11 @@ static void status_of(struct vdev_instance *vi, void (*line)(struct vdev_host *h
 	const struct qvm_state_block *b = &vi->vdev.v_block;
 	const struct conf_intr *intr = vi->conf->num_intrs ? &vi->conf->intrs[0] : NULL;
 	char where[64] = "";
+	unsigned devfn;
 
-	if (b->qst_type == QST_PCI)
-		snprintf(where, sizeof(where), " on the PCI bus");
+	if (function_find(vi, &devfn))
+		snprintf(where, sizeof(where), " on the PCI bus at 00:%02x.%u", devfn >> 3,
+			 devfn & 7);
 	else if (b->location != QSL_NO_LOCATION)
 		snprintf(where, sizeof(where), " at %s 0x%llx",
 			 b->qst_type == QST_X86_IO ? "port" : "address",

@@ -93,6 +93,7 @@ class Lines(Bench):
                             "set_irq_in ioapic x 3 1\nset_irq_in nothing x 3 1\nirq_intercept_in nothing\nirq_intercept_out 8259\n")
         self.assertEqual(got[0], "OK")
         self.assertEqual([line.split()[0] for line in got[1:]], ["FAIL"] * 3)
+        self.assertIn("'8259' has no interrupt line; the pin of a PCI function is an input of a controller", got[3])
 
     def test_sockets(self):
         path = str(self.folder / "socket")

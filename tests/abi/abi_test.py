@@ -124,6 +124,9 @@ class WhatDoesNotFit(unittest.TestCase):
         self.assertEqual(done.returncode, 65, done.stderr)
         self.assertIn("vdev-x.so", done.stderr)
         self.assertIn(why, done.stderr)
+        # It was found, so that no other name is meant.
+        self.assertNotIn("no vdev called", done.stderr)
+        self.assertNotIn("did you mean", done.stderr)
 
     def test_one_that_fits(self):
         self.compile()
@@ -138,6 +141,15 @@ class WhatDoesNotFit(unittest.TestCase):
             with self.subTest(f"{version} {size}"):
                 self.compile(REGISTER.format(f"(({version}) << 16) | ({size})"))
                 self.refused(why)
+
+    def test_one_that_lies_nowhere(self):
+        reads = "control, .vread = (vdev_ref_status_t (*)())control"
+        self.compile(control=reads)
+        self.assertNotIn("lies nowhere", self.ask().stderr)
+        self.compile(f"{REGISTER.format('QVM_VDEV_ABI')}; factory.factory_flags = VFF_INTR_NO", reads)
+        done = self.ask()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("vdev x answers reads and lies nowhere", done.stderr)
 
     def test_no_vdev(self):
         self.compile("")

@@ -160,7 +160,7 @@ def test_a_status_report_names_the_vdevs(host):
     host.run("pkill -USR1 -x qvm; sleep 1")
     error = stop(host, command).error
     assert "status: 1 vCPUs, 1664 KiB of memory in 2 pieces, up " in error
-    assert "status: vdev ser8250 at port 0x3f8" in error and "status: vdev virtio-entropy 'rng' on the PCI bus" in error
+    assert "status: vdev ser8250 at port 0x3f8" in error and "status: vdev virtio-entropy 'rng' on the PCI bus at 00:01.0" in error
     assert "vdev mc146818" not in error
 
 

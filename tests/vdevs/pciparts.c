@@ -54,9 +54,23 @@ static vdev_ref_status_t parts_vwrite(vdev_t *vdp, unsigned cookie,
 	return VRS_NORMAL;
 }
 
+static struct vdev_factory factory;
+
+static int without_sizes(vdev_t *vdp)
+{
+	unsigned sizes = factory.acc_sizes;
+
+	factory.acc_sizes = 0;
+	int err = qvmx_pci_bar(vdp, 5, QVMX_PCI_BAR_MEM32, 16, 0);
+
+	factory.acc_sizes = sizes;
+	return err;
+}
+
 static int mistake(vdev_t *vdp, unsigned number)
 {
 	static const uint8_t body[64];
+	uint64_t resolution;
 
 	switch (number) {
 	case 1:
@@ -87,6 +101,10 @@ static int mistake(vdev_t *vdp, unsigned number)
 	case 12:
 		return qvmx_pci_function(
 			vdp, &(struct qvmx_pci_info){ .size = sizeof(struct qvmx_pci_info) });
+	case 13:
+		return without_sizes(vdp);
+	case 14:
+		return guest_timer_create(NULL, vdp, NULL, &resolution) ? EOK : (int)resolution;
 	default:
 		return EOK;
 	}
@@ -103,6 +121,8 @@ static int parts_declare(vdev_t *vdp)
 
 	if (p->mistake == 20)
 		return qvmx_pci_pin(vdp);
+	if (p->mistake == 19)
+		return EOK;
 	if (qvmx_pci_function(vdp, &info) != EOK ||
 	    qvmx_pci_bar(vdp, 0, QVMX_PCI_BAR_MEM32, 16, COOKIE_VECTOR) != EOK ||
 	    qvmx_pci_bar(vdp, 1, QVMX_PCI_BAR_MEM32, 4096, 0) != EOK ||

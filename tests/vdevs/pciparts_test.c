@@ -127,16 +127,19 @@ static void mistakes(void **state)
 	static const char *const words[] = {
 		[1] = "BAR: there is one already",
 		[2] = "BAR: there is one already",
-		[3] = "BAR: no such number",
-		[4] = "BAR: no such number",
-		[5] = "BAR: no such number",
-		[6] = "BAR: no such number",
-		[7] = "BAR: no such number",
+		[3] = "BAR 6: the numbers are 0 to 5",
+		[4] = "BAR 5: one of 64 bits takes the next number",
+		[5] = "BAR 5: a size of 24 bytes",
+		[6] = "BAR 5: a size of 8 bytes",
+		[7] = "BAR 5: there is no type 9",
 		[8] = "MSI-X table: there is one already",
-		[9] = "capability: no such number",
-		[10] = "capability: no such number",
+		[9] = "capability: the ids are 0 to 255, not 256",
+		[10] = "capability: 2 to 62 bytes, not 63",
 		[11] = "the configuration space is full",
 		[12] = "it is a PCI function already",
+		[13] = "BAR 5: acc_sizes of its factory is 0",
+		[14] = "its factory has no `timer`",
+		[19] = "is no PCI function",
 		[20] = "qvmx_pci_function comes first",
 	};
 	char text[128];
@@ -148,6 +151,8 @@ static void mistakes(void **state)
 		snprintf(text, sizeof(text), CONF "mistake %u", i);
 		test_refused(text, words[i]);
 	}
+	test_refused(CONF "loc 0xfa000000", "expected: `loc pci:0:DEV[.FUNC]`");
+	test_refused(CONF "intr myioapic:5", "no `intr`: a PCI function's interrupts");
 }
 
 int main(void)
