@@ -191,7 +191,8 @@ bool uio_find_interrupt(uint32_t number, unsigned *ret_uio)
 /* /proc/iomem or /proc/ioports: what has part of the range; inner ones come after what they are in.
  */
 static bool resource_find(const char *path, uint64_t start, uint64_t len,
-			  bool (*counts)(const char *name), char ret_name[UIO_NAME_LEN])
+			  bool (*counts)(const char *name), char ret_name[UIO_NAME_LEN],
+			  uint64_t *ret_last)
 {
 	FILE *file = fopen(path, "re");
 	char line[256];
@@ -207,6 +208,7 @@ static bool resource_find(const char *path, uint64_t start, uint64_t len,
 		    !counts(line + at))
 			continue;
 		snprintf(ret_name, UIO_NAME_LEN, "%.*s", UIO_NAME_LEN - 1, line + at);
+		*ret_last = last;
 		found = true;
 	}
 	if (file)
@@ -236,14 +238,24 @@ static bool is_driver(const char *name)
 
 enum host_use host_use_memory(uint64_t addr, uint64_t len, char ret_name[UIO_NAME_LEN])
 {
-	if (resource_find("/proc/iomem", addr, len, is_ram, ret_name))
+	uint64_t last;
+
+	if (resource_find("/proc/iomem", addr, len, is_ram, ret_name, &last))
 		return HOST_USE_RAM;
-	return resource_find("/proc/iomem", addr, len, is_any, ret_name) ? HOST_USE_NAMED
-									 : HOST_USE_NOTHING;
+	return resource_find("/proc/iomem", addr, len, is_any, ret_name, &last) ? HOST_USE_NAMED
+										: HOST_USE_NOTHING;
+}
+
+bool host_memory_at(uint64_t addr, char ret_name[UIO_NAME_LEN], uint64_t *ret_last)
+{
+	return resource_find("/proc/iomem", addr, 1, is_any, ret_name, ret_last);
 }
 
 enum host_use host_use_ports(uint64_t port, uint64_t len, char ret_name[UIO_NAME_LEN])
 {
-	return resource_find("/proc/ioports", port, len, is_driver, ret_name) ? HOST_USE_NAMED
-									      : HOST_USE_NOTHING;
+	uint64_t last;
+
+	return resource_find("/proc/ioports", port, len, is_driver, ret_name, &last)
+		       ? HOST_USE_NAMED
+		       : HOST_USE_NOTHING;
 }

@@ -38,6 +38,8 @@ enum host_use {
 
 /* What the host has at these physical addresses. */
 enum host_use host_use_memory(uint64_t addr, uint64_t len, char ret_name[UIO_NAME_LEN]);
+/* The innermost that has this address, and its last one. False: none. */
+bool host_memory_at(uint64_t addr, char ret_name[UIO_NAME_LEN], uint64_t *ret_last);
 /* Or ports; HOST_USE_NAMED: a driver has them. */
 enum host_use host_use_ports(uint64_t port, uint64_t len, char ret_name[UIO_NAME_LEN]);
 

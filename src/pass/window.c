@@ -27,12 +27,26 @@ static bool is_io(const struct pass_window *w)
 	return w->loc->guest.space == CONF_SPACE_IO;
 }
 
+/* The device that has the window's first address, by its name, and its last one. */
+static bool device_at(const struct pass_window *w, char ret_name[UIO_NAME_LEN], uint64_t *ret_last)
+{
+	const uint64_t addr = w->loc->host.addr;
+	struct uio_map map;
+
+	if (!uio_find_memory(addr, 1, &map))
+		return host_memory_at(addr, ret_name, ret_last);
+	snprintf(ret_name, UIO_NAME_LEN, "/dev/uio%u", map.uio);
+	*ret_last = map.addr + (map.size - 1);
+	return true;
+}
+
 /* What the file asks for that cannot be. */
 static void window_check(struct pass_window *w)
 {
 	struct conf *conf = w->set->conf;
 	const struct conf_pass_loc *loc = w->loc;
 	char name[UIO_NAME_LEN];
+	uint64_t last;
 
 	if (loc->attrs & CONF_PASS_DMA) {
 		conf_error(conf, &loc->pos,
@@ -62,6 +76,12 @@ static void window_check(struct pass_window *w)
 			   "%s is memory of the host ('%s'), which its programs and VMs have",
 			   w->label, name);
 		conf_expected(conf, "registers of a device");
+	} else if (device_at(w, name, &last) &&
+		   loc->host.addr + (loc->host.len - 1) > (last | (page_size() - 1))) {
+		conf_error(conf, &loc->host.pos,
+			   "%s is longer than what begins there: '%s' ends at 0x%" PRIx64, w->label,
+			   name, last);
+		conf_expected(conf, "at most the pages of one device; several `loc` for several");
 	}
 }
 

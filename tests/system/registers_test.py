@@ -176,6 +176,8 @@ def test_one_owner(host):
     ("pass loc mem:0x30000000,0x1000,rwn=0x40000000\n", "is memory of the host ('System RAM')"),
     ("pass loc mem:0x9000000,0x1000,rwn\n", "is in use by the host: '9000000.pl011 pl011@9000000' has it"),
     (f"pass loc mem:{HOST},0x1000,rwn intr gic:34=33\n", "no UIO device of the host has interrupt 33"),
+    (f"pass loc mem:{HOST},0x2000,rwn\n", "pass mem 0x9010000-0x9011fff is longer than what begins there: '/dev/uio0' ends at 0x9010fff"),
+    ("pass loc mem:0x9030000,0x2000,rwn\n", "is longer than what begins there: '9030000.pl061 pl061@9030000' ends at 0x9030fff"),
     (f"pass loc mem:{HOST},0x1000,rwn loc mem:0x30000000,0x1000,rwn={HOST}\n", "pass mem 0x9010000-0x9010fff is passed twice"),
 ])
 def test_misuse(host, words, said):
