@@ -68,6 +68,12 @@ def test_a_passed_place_that_is_wrong_is_one_mistake(tmp_path):
     assert result.returncode == 65 and len(re.findall("error: ", result.stderr)) == 1, result.stderr
 
 
+def test_more_ports_than_a_table_tells_of_are_passed(tmp_path):
+    """The guest is told nothing of them; that leaves nothing open either (the sanitizers' build would say so)."""
+    result = qvm(tmp_path, "ram 256m\npass loc io:7000,0x100\n", "dryrun")
+    assert result.returncode == 0 and "pass io 0x7000-0x70ff" in result.stdout and "ACPI devices" not in result.stdout, result.stderr
+
+
 MMIO = guests.PLATFORM + "vdev virtio-entropy loc 0x1c0d0000 intr myioapic:16 name a\n"
 
 

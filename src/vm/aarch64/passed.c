@@ -281,6 +281,8 @@ static int node_add(const struct vm *vm, const struct conf_pass *pass, struct de
 
 	if (len <= 0)
 		len = prop_read(node, "compatible", compatible, MAX_PROP);
+	if (len <= 0)
+		return 0;
 	const struct devtree_device device = {
 		.kind = kind,
 		.compatible = compatible,
@@ -291,8 +293,6 @@ static int node_add(const struct vm *vm, const struct conf_pass *pass, struct de
 	unsigned num_clocks;
 	int guest, rc;
 
-	if (len <= 0)
-		return 0;
 	snprintf(kind, sizeof(kind), "%.*s", (int)strcspn(name, "@"), name);
 	/* First: a node that is made moves those that are there. */
 	rc = clocks_make(tree, node, clocks, &num_clocks);

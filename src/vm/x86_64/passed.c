@@ -85,7 +85,6 @@ static bool ids_read(const char *device, struct passed_ids *ret)
 
 bool passed_find(const struct vm *vm, const struct conf_pass *pass, struct passed_ids *ret)
 {
-	DIR *dir = vm->num_acpi_extra ? NULL : opendir(PNP_DEVICES);
 	const struct dirent *entry;
 	bool found = false;
 
@@ -93,6 +92,8 @@ bool passed_find(const struct vm *vm, const struct conf_pass *pass, struct passe
 		if (pass->locs[i].guest.space == CONF_SPACE_IO &&
 		    pass->locs[i].guest.len > MAX_PORTS)
 			return false;
+	DIR *dir = vm->num_acpi_extra ? NULL : opendir(PNP_DEVICES);
+
 	while (dir && !found && (entry = readdir(dir)))
 		found = entry->d_name[0] != '.' && is_all_passed(entry->d_name, pass) &&
 			ids_read(entry->d_name, ret);

@@ -22,7 +22,7 @@ static const unsigned button_gsis[] = { 9, 10, 11, 5, 7, 3 };
 
 enum { PASSED_FIRST_UID = 100 }; /* after those of vdevs */
 
-/* What an acpi_config points at; the caller frees the first three. */
+/* What an acpi_config points at; acpi_arrays_free. */
 struct acpi_arrays {
 	struct acpi_device *devices;
 	struct acpi_resource *resources;
