@@ -184,7 +184,8 @@ struct guest_timer *guest_timer_create(const struct guest_cpu *gcp, const vdev_t
 
 /*
  * Call the factory's `timer` once, incr units of the timer's resolution from now (tdp NULL) or from
- * the last firing (tdp: the data of that firing). incr 0 disarms. Running stage. Returns EOK.
+ * the last firing (tdp: the data of that firing). incr 0 disarms, as does a time beyond 2^64 ns.
+ * Running stage. Returns EOK.
  */
 int guest_timer_notify(struct guest_timer *vtp, const struct guest_timer_data *tdp, uint64_t incr);
 

@@ -263,7 +263,8 @@ int guest_timer_notify(struct guest_timer *vtp, const struct guest_timer_data *t
 	uint64_t from = tdp ? vtp->start : now;
 
 	vtp->start = from;
-	vtp->deadline = !incr ? 0 : incr > UINT64_MAX - from ? UINT64_MAX : from + incr;
+	/* Nothing goes off after the end of time. */
+	vtp->deadline = !incr || incr > UINT64_MAX - from ? 0 : from + incr;
 	pthread_cond_signal(&vtp->clock->changed);
 	pthread_mutex_unlock(&vtp->clock->lock);
 	return EOK;

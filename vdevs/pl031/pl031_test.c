@@ -71,11 +71,29 @@ static void the_alarm_comes_in_its_second(void **state)
 	vdevtest_end(t);
 }
 
+/* Each match sets the next one, 136 years later: also the last one that a clock of 64 bits knows. */
+static void it_outlives_the_clock(void **state)
+{
+	struct vdevtest *t = vdevtest_start_stepped(PIC "vdev pl031 intr gic:6", 1);
+
+	(void)state;
+	assert_non_null(t);
+	out(t, LR, 1000);
+	out(t, MR, 1010);
+	assert_true(vdevtest_clock_set(t, 10 * S));
+	assert_int_equal(in(t, RIS), 1);
+	out(t, ICR, 1);
+	assert_true(vdevtest_clock_set(t, UINT64_MAX));
+	assert_int_equal(in(t, RIS), 1);
+	vdevtest_end(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_has_the_hosts_time),
 		cmocka_unit_test(the_alarm_comes_in_its_second),
+		cmocka_unit_test(it_outlives_the_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
