@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "conf/conf.h"
@@ -295,6 +297,15 @@ static int configure(struct vdev_types *types, int argc, char **argv, int first_
 	return status;
 }
 
+/* The log's lock may be held. */
+static void last_words(const char *what)
+{
+	char text[256];
+	int n = snprintf(text, sizeof(text), "qvm: fatal: %s: the VM ends here\n", what);
+
+	(void)!write(STDERR_FILENO, text, (size_t)n);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments args = { 0 };
@@ -308,8 +319,11 @@ int main(int argc, char **argv)
 		puts("qvm (Bulkhead) " QVM_VERSION);
 		return 0;
 	}
+	crash_watch(last_words);
 	/* Every thread inherits this; the main thread takes signals by signalfd. */
 	sigfillset(&all);
+	for (unsigned i = 0; i < CRASH_NUM_SIGNALS; i++)
+		sigdelset(&all, crash_signals[i]);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	set_thread_defaults();
 	/* Arenas for each thread would cost more memory than they save time. */

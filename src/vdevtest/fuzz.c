@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "vdevtest/coverage.h"
-#include "vdevtest/crash.h"
 #include "vdevtest/input.h"
 #include "vdevtest/qtest.h"
 

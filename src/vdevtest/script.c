@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/strbuf.h"
 #include "base/util.h"
-#include "vdevtest/crash.h"
 #include "vdevtest/internal.h"
 
 enum { STATUS_HANG = 124, MAX_SHOWN = 200 };

@@ -427,6 +427,19 @@ def test_a_shared_object_that_needs_what_nobody_has_is_refused(tmp_path):
     assert re.search(r"vdev-needs.so cannot be loaded: .*nobody_has_this", result.stderr), result.stderr
 
 
+@pytest.mark.parametrize("crash,signal", [("*(volatile int *)8 = 1;", "SEGV"), ("exit((int)strlen((const char *)8));", "SEGV"), ("abort();", "ABRT")])
+def test_a_vdev_that_crashes_is_named(tmp_path, crash, signal):
+    """By itself, in a library that it calls, by an abort."""
+    subprocess.run(["cc", "-shared", "-fPIC", "-fno-builtin", "-x", "c", "-", "-o", tmp_path / "vdev-bad.so"], check=True, text=True,
+                   input="#include <stdlib.h>\n#include <string.h>\n"
+                   f"__attribute__((constructor)) static void f(void) {{ {crash} }}")
+    path = tmp_path / "vm.qvmconf"
+    path.write_text("ram 1m\nvdev bad\n")
+    result = subprocess.run([TOP / "build/qvm", "--vdev-dir", tmp_path, f"@{path}"], capture_output=True, text=True, check=False)
+    assert result.returncode < 0
+    assert re.search(rf"qvm: fatal: SIG{signal} at vdev-bad.so\+0x[0-9a-f]+: the VM ends here", result.stderr), result.stderr
+
+
 def test_make_install(tmp_path):
     """DESTDIR and PREFIX; then the new tree alone builds and loads a vdev. The build folder keeps its own prefix."""
     def make(prefix, *words):

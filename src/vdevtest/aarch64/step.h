@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a handler of a fault can see and do: used by vdevtest/adversary and vdevtest/crash. */
+/* What a handler of a fault can see and do: used by vdevtest/adversary. */
 #ifndef VDEVTEST_STEP_H
 #define VDEVTEST_STEP_H
 
@@ -9,12 +9,6 @@
 
 /* A process of this architecture cannot run one instruction and get SIGTRAP then. */
 enum { STEP_POSSIBLE = false };
-
-/* The instruction that faulted. */
-static inline uintptr_t step_pc(const void *context)
-{
-	return (uintptr_t)((const ucontext_t *)context)->uc_mcontext.pc;
-}
 
 static inline bool step_is_write(const void *context)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a handler of a fault can see and do: used by vdevtest/adversary and vdevtest/crash. */
+/* What a handler of a fault can see and do: used by vdevtest/adversary. */
 #ifndef VDEVTEST_STEP_H
 #define VDEVTEST_STEP_H
 
@@ -8,12 +8,6 @@
 #include <ucontext.h>
 
 enum { STEP_POSSIBLE = true, STEP_TRAP_FLAG = 0x100, STEP_FAULT_WRITE = 2 };
-
-/* The instruction that faulted. */
-static inline uintptr_t step_pc(const void *context)
-{
-	return (uintptr_t)((const ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
-}
 
 /* Was the access that faulted a write? */
 static inline bool step_is_write(const void *context)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vdevtest/crash.h"
+#include "base/crash.h"
 
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -9,13 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/util.h"
-#include "step.h"
+#include "context.h"
 
 enum { STACK = 64 << 10, MAX_FRAMES = 64 };
 
 /* Of the sanitizers' run time, where the program has one. */
 __attribute__((weak)) void __sanitizer_set_death_callback(void (*func)(void));
+
+const int crash_signals[CRASH_NUM_SIGNALS] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 
 static void (*tell_about)(const char *what);
 
@@ -47,7 +48,12 @@ static bool place_of(uintptr_t pc, const char **ret_file, uintptr_t *ret_offset)
 	return true;
 }
 
-/* An abort happens in the C library: the place in the vdev that led there says more. */
+static bool is_vdev(const char *file)
+{
+	return strncmp(file, "vdev-", 5) == 0 && strstr(file, ".so");
+}
+
+/* A fault or an abort in a library: the place in the vdev that led there says more. */
 static void find_vdev(const char **file, uintptr_t *offset)
 {
 	void *frames[MAX_FRAMES];
@@ -56,8 +62,7 @@ static void find_vdev(const char **file, uintptr_t *offset)
 	uintptr_t at;
 
 	for (int i = 0; i < n; i++) {
-		if (place_of((uintptr_t)frames[i], &name, &at) && strncmp(name, "vdev-", 5) == 0 &&
-		    strstr(name, ".so")) {
+		if (place_of((uintptr_t)frames[i], &name, &at) && is_vdev(name)) {
 			*file = name;
 			*offset = at;
 			return;
@@ -67,13 +72,13 @@ static void find_vdev(const char **file, uintptr_t *offset)
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
-	uintptr_t offset = step_pc(context);
+	uintptr_t offset = context_pc(context);
 	const char *name = sigabbrev_np(number), *file = "";
 	char what[160];
 
 	(void)info;
 	(void)place_of(offset, &file, &offset);
-	if (number == SIGABRT)
+	if (!is_vdev(file))
 		find_vdev(&file, &offset);
 	snprintf(what, sizeof(what), "SIG%s at %s+0x%llx", name ? name : "?", file,
 		 (unsigned long long)offset);
@@ -85,7 +90,6 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 void crash_watch(void (*tell)(const char *what))
 {
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 	static uint8_t stack[STACK];
 	const stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	const struct sigaction action = { .sa_sigaction = on_signal,
@@ -102,6 +106,6 @@ void crash_watch(void (*tell)(const char *what))
 		return;
 	}
 	sigaltstack(&alternate, NULL);
-	for (unsigned i = 0; i < ARRAY_LEN(faults); i++)
-		sigaction(faults[i], &action, NULL);
+	for (unsigned i = 0; i < CRASH_NUM_SIGNALS; i++)
+		sigaction(crash_signals[i], &action, NULL);
 }

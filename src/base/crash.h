@@ -3,8 +3,13 @@
  * The last words of a process that a vdev takes down: what happened and where. Under a sanitizer
  * the sanitizer says that, and `tell` is called with its name only.
  */
-#ifndef VDEVTEST_CRASH_H
-#define VDEVTEST_CRASH_H
+#ifndef BASE_CRASH_H
+#define BASE_CRASH_H
+
+enum { CRASH_NUM_SIGNALS = 5 };
+
+/* Those of faults and abort(3), which a thread must not block. */
+extern const int crash_signals[CRASH_NUM_SIGNALS];
 
 /*
  * Call `tell` once before the process ends by a fault, an abort or a sanitizer's report. It runs in
