@@ -71,7 +71,7 @@ static void the_alarm_comes_in_its_second(void **state)
 	vdevtest_end(t);
 }
 
-/* Each match sets the next one, 136 years later: also the last one that a clock of 64 bits knows. */
+/* Each match sets the next one, 136 years later, also the last that a clock of 64 bits knows. */
 static void it_outlives_the_clock(void **state)
 {
 	struct vdevtest *t = vdevtest_start_stepped(PIC "vdev pl031 intr gic:6", 1);
