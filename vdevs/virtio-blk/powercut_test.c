@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Simulated power cuts: powercut-test [CUTS [SEED]].
+ * Simulated power cuts: powercut-test [RECORDS [SEED]].
  *
- * The order in which writes and flushes reach the host's file is recorded. The power fails at a
- * random moment of it: of what was not flushed any part is kept, sector by sector. What the guest
+ * The order in which writes and flushes reach the host's file is recorded. The power fails at
+ * random moments of it: of what was not flushed any part is kept, sector by sector. What the guest
  * was told to be stable must be there: everything that was acknowledged before the last flush that
  * was acknowledged was sent; without the flush feature, everything that was acknowledged. A failure
  * prints the seed that shows it again.
@@ -28,6 +28,7 @@ enum {
 	MAX_OPS = 2048,
 	MAX_OP_LEN = SECTORS,
 	ROUNDS_A_BENCH = 50,
+	CUTS_A_RECORD = 8,
 	DEV = 1,
 	TIMEOUT_MS = 20000,
 	T_OUT = 1,
@@ -317,7 +318,7 @@ static void end(struct guest *g)
 
 int main(int argc, char **argv)
 {
-	unsigned cuts = argc > 1 ? (unsigned)atoi(argv[1]) : 200;
+	unsigned records = argc > 1 ? (unsigned)atoi(argv[1]) : 200;
 	unsigned seed = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
 	char path[] = "/tmp/powercut-test-XXXXXX";
 	int fd = mkstemp(path);
@@ -326,7 +327,7 @@ int main(int argc, char **argv)
 	if (fd < 0 || ftruncate(fd, SECTORS * 512) != 0)
 		die("no file in /tmp", 0);
 	fakering_use(record, NULL);
-	for (unsigned i = 0; i < cuts; i++, seed++) {
+	for (unsigned i = 0; i < records; i++, seed++) {
 		bool flushes = seed / ROUNDS_A_BENCH % 4 != 3;
 
 		if (i == 0 || seed % ROUNDS_A_BENCH == 0) {
@@ -338,11 +339,12 @@ int main(int argc, char **argv)
 		fakering_shuffle(next_random() | 1);
 		atomic_store(&moment, 0);
 		work(&g, seed);
-		cut_power(seed, flushes);
+		for (unsigned cut = 0; cut < CUTS_A_RECORD; cut++)
+			cut_power(seed, flushes);
 	}
 	end(&g);
 	close(fd);
 	unlink(path);
-	printf("%u power cuts: nothing was lost\n", cuts);
+	printf("%u power cuts: nothing was lost\n", records * CUTS_A_RECORD);
 	return 0;
 }
