@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
-HEADS = {"mutants": (r"^# breaks: ", r"^# caught by: (unit|vdev|system): "), "seeded": (r"^# class: B", r"^# bug: ")}
+HEADS = {"mutants": (r"^# breaks: ", r"^# caught by: (unit|vdev|tsan|system): "), "seeded": (r"^# class: B", r"^# bug: ")}
 
 
 def problems(folder, path):
