@@ -12,4 +12,9 @@ static inline uintptr_t context_pc(const void *context)
 	return (uintptr_t)((const ucontext_t *)context)->uc_mcontext.pc;
 }
 
+static inline uintptr_t context_sp(const void *context)
+{
+	return (uintptr_t)((const ucontext_t *)context)->uc_mcontext.sp;
+}
+
 #endif
