@@ -269,10 +269,11 @@ def test_no_request_exits_to_user_space(passed):
 
 
 def test_sound(passed):
-    """A tone ends up in the sound card's file: its frequency, and no block of silence in it."""
+    """A tone ends up in the sound card's file: its frequency, and no block of silence in it. The card interrupts by MSI."""
     done = passed.drive()
     assert marked(done["text"], "driver-sound") == "snd_hda_intel"
     assert marked(done["text"], "played") == str(SECONDS * RATE)
+    assert interrupts(done["text"], "MSI.*snd_hda") > 0
     samples = array.array("h", done["sound"][WAV_HEADER:][:(len(done["sound"]) - WAV_HEADER) // 4 * 4])[::2]
     loud = [max(map(abs, samples[at:at + BLOCK])) > LOUD for at in range(0, len(samples) - BLOCK, BLOCK)]
     first, last = loud.index(True), len(loud) - loud[::-1].index(True)

@@ -26,7 +26,7 @@ def test_a_stock_file_of_the_documented_system(host):
                                           "ram 1m,255m\n")
     text = host.qvm(configuration, archive, before="touch /tmp/t/serial", timeout=150).text.replace("\r\n", "\n")
     assert (marked(text, "source"), marked(text, "event")) == ("hpet", "hpet")
-    assert int(marked(text, "ticks1")) > int(marked(text, "ticks0")) + 20
+    assert int(marked(text, "ticks1")) > int(marked(text, "ticks0")) + 10
     found = counts(text)
     assert found["0"][1].split() == ["IO-APIC", "0-edge", "timer"]
     assert found["9"][1].split() == ["IO-APIC", "9-fasteoi", "acpi"]
