@@ -141,6 +141,9 @@ uint64_t reg_address(const struct guest *g, enum reg reg); /* 0: it has none */
 /* Is a register written wholly by a write of that width at its start? */
 bool selects(const struct guest *g, unsigned width);
 uint8_t status(struct guest *g);
+/* Wait until the register reads 0: some seconds, less once a case has failed. False: it does not.
+ */
+bool goes_zero(struct guest *g, enum reg reg);
 /* Until the status reads 0; false: it does not. */
 bool reset(struct guest *g);
 /* All that is offered (the ring's kind as the case runs) and, of that, `mask`; up to FEATURES_OK.

@@ -90,9 +90,7 @@ static void queue_reset(struct guest *g)
 {
 	reg_write(g, REG_QUEUE_SELECT, g->subject->queue);
 	reg_write(g, REG_QUEUE_RESET, 1);
-	for (unsigned i = 0; i < 1000 && reg_read(g, REG_QUEUE_RESET); i++)
-		(void)vdevtest_wait(g->t);
-	expect(g, reg_read(g, REG_QUEUE_RESET) == 0);
+	expect(g, goes_zero(g, REG_QUEUE_RESET));
 }
 
 static void reset_by(struct guest *g, enum way way)
