@@ -22,6 +22,7 @@ from lab.agent import Agent, BoardHung
 from lab.machines import X86_64
 
 START_SECONDS = 180
+STUCK_SECONDS = 50  # its kernel tells of it every 26 s or so
 RESTARTS_MAX = 4
 MEMORY_MIB = 3072
 CPUS = 2
@@ -118,6 +119,12 @@ class Board(Agent):
     def serial_text(self):
         """What is in it."""
         return cache.file_bytes(self.serial_log).decode(errors="replace")
+
+    def stuck(self):
+        """What its kernel says if one of its processors has not got on for longer than a loaded machine may halt it, or None."""
+        said = [line for line in self.serial_text().splitlines() if "soft lockup" in line]
+        seconds = [int(n) for line in said for n in re.findall(r"stuck for (\d+)s", line)]
+        return said[-1].strip() if max(seconds, default=0) >= STUCK_SECONDS else None
 
     def start(self):
         """Starts the board; it is ready for commands when this returns."""

@@ -173,6 +173,13 @@ def test_command_line(tmp_path):
     assert (done.returncode, done.stdout) == (5, b"hello\ntyped")
 
 
+def test_command_line_does_not_wait_for_a_stuck_board():
+    script = "echo '<2>watchdog: BUG: soft lockup - CPU#0 stuck for 52s! [sleep:1]' > /dev/kmsg; sleep 100"
+    start = time.monotonic()
+    done = subprocess.run([COMMAND, "run", "--", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 125 and "lab/board: the board hangs: " in done.stderr and time.monotonic() - start < 90, done.stderr
+
+
 def test_board_that_stays_up(tmp_path, monkeypatch):
     """In a cache of its own, so that a developer's board is left alone; the images are the same ones."""
     shared, own = cache.folder(), tmp_path / "cache"
