@@ -104,7 +104,7 @@ static int search_object(struct dl_phdr_info *info, size_t size, void *data)
  */
 static void find_vdev(const void *context, const char **file, uintptr_t *offset)
 {
-	static struct search s; /* one thread gets here */
+	static struct search s; /* if two threads crash at once, either's place may be told */
 	uintptr_t from = context_sp(context);
 	struct iovec here = { s.words, sizeof(s.words) }, there[PAGES];
 
