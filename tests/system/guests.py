@@ -124,12 +124,14 @@ class Host:
         return result
 
     def linux(self, script, **options):
-        """Boots a stock guest with a script; returns what its console said."""
+        """Boots a stock guest whose script comes to its end; returns what its console said."""
         run = {key: options.pop(key) for key in ("words", "build", "timeout", "before", "check") if key in options}
-        result = self.qvm(*linux(script, **options), **run)
-        # An emulated board does that to a guest's starting CPUs now and then (lab/README.md): one more try, which is counted.
-        if not result.text and "triple fault" in result.error:
-            raise agent.CommandTimeout(f"the guest ended before its first word: {result.error[-300:]}")
+        result = self.qvm(*linux(f"{script}\necho script=ended\n", **options), **run)
+        ended = "script=ended" in result.text
+        # An emulated board does that to a guest now and then (lab/README.md): one more try, which is counted.
+        if not ended and "triple fault" in result.error:
+            raise agent.CommandTimeout(f"the guest had a triple fault: {result.text[-300:]} {result.error[-300:]}")
+        assert ended or run.get("check") is False, (result.text[-3000:], result.error[-3000:])
         return result.text.replace("\r\n", "\n")
 
     def start(self, configuration, archive=b"", build="build-asan", words="", stdin="/dev/null"):
