@@ -2,14 +2,11 @@
 /* libvdevtest: the vdev host on the bench engine. */
 #include "vdevtest/internal.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -23,6 +20,7 @@
 #include "vdevtest/adversary.h"
 #include "vdevtest/hostcalls.h"
 #include "vdevtest/standin.h"
+#include "vdevtest/tasks.h"
 
 enum {
 	MAX_SETTLE = 10000,    /* rounds in which something happened, before it counts as endless */
@@ -581,41 +579,11 @@ bool vdevtest_wait(struct vdevtest *t)
 	return any;
 }
 
-/* Has the process a thread of its own beside this one? The kernel's for io_uring are none: what
- * they do has ended when a submission comes back. */
-static bool other_threads(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	const struct dirent *e;
-	unsigned num = 0;
-
-	while (dir && (e = readdir(dir))) {
-		char path[64], name[16] = "";
-
-		snprintf(path, sizeof(path), "%.20s/comm", e->d_name);
-		int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(dir), path, O_RDONLY | O_CLOEXEC);
-
-		if (fd < 0)
-			continue;
-		if (read(fd, name, sizeof(name) - 1) > 0 && strncmp(name, "iou-", 4) != 0)
-			num++;
-		close(fd);
-	}
-	if (dir)
-		closedir(dir);
-	return num != 1;
-}
-
 unsigned vdevtest_patience_ms(const struct vdevtest *t, unsigned ms)
 {
-	struct stat task;
-
 	if (!t->stepped)
 		return ms;
-	/* A folder for each thread, and the two that every folder has. */
-	if (stat("/proc/self/task", &task) == 0 && task.st_nlink <= 3)
-		return 0;
-	return other_threads() ? MIN(ms, STEPPED_PATIENCE_MS) : 0;
+	return tasks_others() ? MIN(ms, STEPPED_PATIENCE_MS) : 0;
 }
 
 static const char *name_of(const struct vdev_instance *vi)

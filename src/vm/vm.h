@@ -102,6 +102,13 @@ void vm_print(struct vm *vm, struct strbuf *out);
  */
 int vm_run(struct vm *vm);
 
+/* The first half of it. Errors (< 0) have been told. */
+int vm_assemble(struct vm *vm) MUST_CHECK;
+
+/* The event interrupt is level triggered, so that it waits for a guest that has not unmasked it
+ * yet. */
+void vm_button_line(void *ctx, bool level);
+
 /* Ends the vdevs too. */
 void vm_free(struct vm *vm);
 
