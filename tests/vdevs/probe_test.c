@@ -343,13 +343,17 @@ static void a_named_vdev_has_a_path(void **state)
 static void old_vdevs_build_and_run(void **state)
 {
 	struct vdevtest *t = test_start("ram 4m vdev old loc 0xfa000000 emit 3");
+	uint64_t addr;
+	uint32_t data;
 
 	(void)state;
 	memcpy(vdevtest_ram(t, 0x100000, 4), "\x11\x22\x33\x44", 4);
 	vdevtest_write(t, VDEVTEST_MEM, AT, 4, 0x100000);
 	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, AT, 4), 0x44332211);
 	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, AT + 4, 4), 3);
-	assert_int_equal(vdevtest_messages(t, 0, NULL, NULL), 1);
+	assert_int_equal(vdevtest_messages(t, 0, &addr, &data), 1);
+	assert_int_equal(addr, 0xfee00000);
+	assert_int_equal(data, 0x40);
 	vdevtest_write(t, VDEVTEST_MEM, AT, 4, 0x10000000); /* no RAM */
 	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, AT, 4), 0);
 	vdevtest_end(t);
