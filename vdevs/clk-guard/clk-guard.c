@@ -27,7 +27,7 @@ static const char *const action_names[NUM_ACTIONS] = { "allow", "deny", "read-on
 struct rule {
 	uint64_t offset, len;
 	enum action action;
-	uint64_t bits;	 /* MASK: those that the guest may change */
+	uint64_t bits;	 /* MASK: those that the guest may change, from offset on */
 	uint8_t *shadow; /* len bytes; NULL: nothing has been written yet */
 	uint64_t reads, writes, refused;
 };
@@ -106,6 +106,7 @@ static bool shadow_make(vdev_t *vdp, struct rule *r)
 static bool guarded_write(vdev_t *vdp, struct rule *r, uint64_t offset, unsigned len,
 			  uint64_t value)
 {
+	const uint64_t bits = r->action == MASK ? r->bits >> 8 * (offset - r->offset) : 0;
 	uint64_t old = 0;
 
 	switch (r->action) {
@@ -114,9 +115,8 @@ static bool guarded_write(vdev_t *vdp, struct rule *r, uint64_t offset, unsigned
 	case MASK:
 		if (qvmx_pass_read(vdp, offset, len, &old) != EOK)
 			return false;
-		return qvmx_pass_write(vdp, offset, len, (old & ~r->bits) | (value & r->bits)) ==
-			       EOK &&
-		       ((old ^ value) & ~r->bits) == 0;
+		return qvmx_pass_write(vdp, offset, len, (old & ~bits) | (value & bits)) == EOK &&
+		       ((old ^ value) & ~bits) == 0;
 	case SHADOW:
 		if (shadow_make(vdp, r))
 			memcpy(r->shadow + (offset - r->offset), &value, len);
@@ -205,6 +205,8 @@ static int action_read(vdev_t *vdp, char *text, struct rule *r)
 					 : "mask is to say which bits may be changed: mask,BITS");
 	if (comma && qvmx_option_parse(&bits, comma, &r->bits) != EOK)
 		return qvmx_refuse(vdp, "'%s' are no bits: a hexadecimal number", comma);
+	if (r->action == MASK && r->len > MAX_ACCESS)
+		return qvmx_refuse(vdp, "mask is of one register: at most %d bytes", MAX_ACCESS);
 	return EOK;
 }
 

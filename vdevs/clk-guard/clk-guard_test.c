@@ -65,6 +65,32 @@ static void each_register_has_its_rule(void **state)
 	vdevtest_end(t);
 }
 
+/* The bits of a mask are the register's, however little of it an access takes. */
+static void a_mask_holds_for_a_part_of_a_register(void **state)
+{
+	struct vdevtest *t = start("rule c=mask,a5ff rule 10,8=mask,ffffffff");
+	uint32_t *device = vdevtest_passed(t);
+
+	(void)state;
+	for (unsigned i = 1; i < 4; i++)
+		vdevtest_write(t, VDEVTEST_MEM, BASE + 0xc + i, 1, 0xff);
+	assert_int_equal(device[3], 0xa500);
+	vdevtest_write(t, VDEVTEST_MEM, BASE + 0xd, 2, 0x5a5a);
+	vdevtest_write(t, VDEVTEST_MEM, BASE + 0xe, 2, 0xffff);
+	vdevtest_write(t, VDEVTEST_MEM, BASE + 0xf, 2, 0xffff);
+	assert_int_equal(device[3], 0);
+	vdevtest_write(t, VDEVTEST_MEM, BASE + 0xc, 1, 0xab);
+	assert_int_equal(device[3], 0xab);
+	out(t, 0x14, UINT32_MAX);
+	assert_int_equal(device[5], 0);
+	vdevtest_write(t, VDEVTEST_MEM, BASE + 0x10, 8, UINT64_MAX);
+	assert_int_equal(device[4], UINT32_MAX);
+	assert_int_equal(device[5], 0);
+	vdevtest_end(t);
+	test_refused("ram 1m vdev clk-guard loc mem:0x9010000 length 0x20 rule 0,9=mask,ff",
+		     "at most 8 bytes");
+}
+
 static void a_shadow_of_any_width_begins_as_the_device(void **state)
 {
 	struct vdevtest *t = start("rule 2,2=shadow rule 5,1=shadow");
@@ -122,6 +148,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_register_has_its_rule),
+		cmocka_unit_test(a_mask_holds_for_a_part_of_a_register),
 		cmocka_unit_test(a_shadow_of_any_width_begins_as_the_device),
 		cmocka_unit_test(a_rule_beyond_the_length_is_refused),
 		cmocka_unit_test(an_access_over_a_border_is_refused),
