@@ -157,11 +157,10 @@ static uint64_t mask_of(const struct hpet_timer *t)
 	return t->config & T_32_BIT ? UINT32_MAX : UINT64_MAX;
 }
 
-/* With the lock held: the core's timer for the next match, which lies at least `least` ns away. */
-static void arm(struct hpet *h, unsigned n, uint64_t now, uint64_t least)
+/* With the lock held: the core's timer for a match `ticks` away, and at least `least` ns. */
+static void arm_in(struct hpet *h, unsigned n, uint64_t now, uint64_t ticks, uint64_t least)
 {
 	struct hpet_timer *t = &h->timers[n];
-	uint64_t ticks = (t->comparator - counter_at(h, now)) & mask_of(t);
 	uint64_t limit = scale(UINT32_MAX, h->frequency, 1); /* 136 years */
 
 	t->due = 0;
@@ -171,6 +170,26 @@ static void arm(struct hpet *h, unsigned n, uint64_t now, uint64_t least)
 		t->due = now + (ns > least ? ns : least);
 	}
 	guest_timer_notify(t->timer, NULL, t->due ? t->due - now : 0);
+}
+
+/* The next match may be now. */
+static void arm(struct hpet *h, unsigned n, uint64_t now, uint64_t least)
+{
+	const struct hpet_timer *t = &h->timers[n];
+
+	arm_in(h, n, now, (t->comparator - counter_at(h, now)) & mask_of(t), least);
+}
+
+/* One that has matched does so again when the counter comes round; 64 bits outlive everybody. */
+static void arm_again(struct hpet *h, unsigned n, uint64_t now)
+{
+	struct hpet_timer *t = &h->timers[n];
+
+	if (t->config & T_32_BIT)
+		arm_in(h, n, now,
+		       ((t->comparator - counter_at(h, now) - 1) & UINT32_MAX) + UINT64_C(1), 0);
+	else
+		t->due = 0;
 }
 
 static void arm_all(struct hpet *h, uint64_t now)
@@ -207,7 +226,7 @@ static void hpet_timer(vdev_t *vdp, void *data, const struct guest_timer_data *t
 			next_period(h, t, now);
 			arm(h, n, now, MIN_PERIOD_NS);
 		} else {
-			t->due = 0; /* the next match is when the counter comes round */
+			arm_again(h, n, now);
 		}
 	}
 	pthread_mutex_unlock(&vdp->v_mtx);
@@ -311,27 +330,39 @@ static void write_timer_config(struct hpet *h, unsigned n, uint64_t value)
 	arm(h, n, now_ns(h), 0);
 }
 
+/* What a register holds after a write of those bits of it. */
+static uint64_t merge(uint64_t old, uint64_t value, uint64_t written)
+{
+	return (old & ~written) | (value & written);
+}
+
 /*
  * The value last written is the period of a periodic timer; the comparator itself is set only with
  * T_SET_VALUE, which goes off then.
  */
-static void write_comparator(struct hpet *h, unsigned n, uint64_t value)
+static void write_comparator(struct hpet *h, unsigned n, uint64_t value, uint64_t written)
 {
 	struct hpet_timer *t = &h->timers[n];
 
-	value &= mask_of(t);
 	if (!(t->config & T_PERIODIC) || (t->config & T_SET_VALUE))
-		t->comparator = value;
+		t->comparator = merge(t->comparator, value, written) & mask_of(t);
 	if (t->config & T_PERIODIC)
-		t->period = value;
+		t->period = merge(t->period, value, written) & mask_of(t);
 	t->config &= ~T_SET_VALUE;
 	arm(h, n, now_ns(h), 0);
 }
 
-static void write_reg(struct hpet *h, unsigned reg, uint64_t value)
+static void write_reg(struct hpet *h, unsigned reg, uint64_t value, uint64_t written)
 {
 	unsigned n = (reg - REG_TIMERS) / TIMER_LEN;
 
+	if (reg >= REG_TIMERS && n < h->num_timers && reg % TIMER_LEN == TIMER_COMPARATOR) {
+		write_comparator(h, n, value, written);
+		return;
+	}
+	/* The other half stays, but bits that are cleared by a 1 get none. */
+	if (reg != REG_STATUS)
+		value = merge(read_reg(h, reg), value, written);
 	switch (reg) {
 	case REG_CONFIG:
 		write_config(h, value);
@@ -350,9 +381,6 @@ static void write_reg(struct hpet *h, unsigned reg, uint64_t value)
 	switch (reg % TIMER_LEN) {
 	case TIMER_CONFIG:
 		write_timer_config(h, n, value);
-		break;
-	case TIMER_COMPARATOR:
-		write_comparator(h, n, value);
 		break;
 	case TIMER_MESSAGE:
 		h->timers[n].message = value;
@@ -382,21 +410,18 @@ static vdev_ref_status_t hpet_vwrite(vdev_t *vdp, unsigned cookie,
 {
 	unsigned reg = (unsigned)vopnd->location, half = reg & 4;
 	struct hpet *h = vdp->v_device;
-	uint64_t value = 0;
+	uint64_t value = 0, written = UINT64_MAX;
 	int err = guest_cpu_read(gcp, GXF_NONE, oopnd, 1, &value, oopnd->length);
 
 	(void)cookie;
 	if (err != EOK)
 		return guest_cpu_to_vrs(err);
 	pthread_mutex_lock(&vdp->v_mtx);
-	/* Half of a register: the other half stays, but bits that are cleared by a 1 get none. */
 	if (oopnd->length == 4) {
-		uint64_t old = (reg & ~7u) == REG_STATUS ? 0 : read_reg(h, reg & ~7u);
-
-		value = half ? (old & UINT32_MAX) | value << 32
-			     : (old & ~(uint64_t)UINT32_MAX) | value;
+		value <<= 8 * half;
+		written = UINT64_C(0xffffffff) << 8 * half;
 	}
-	write_reg(h, reg & ~7u, value);
+	write_reg(h, reg & ~7u, value, written);
 	pthread_mutex_unlock(&vdp->v_mtx);
 	return VRS_NORMAL;
 }

@@ -165,6 +165,51 @@ static void a_period_goes_on(void **state)
 	vdevtest_end(t);
 }
 
+/* A half of 64 bits leaves the other half of what it sets: of the period, not of the comparator. */
+static void a_period_by_halves(void **state)
+{
+	struct vdevtest *t = test_start_stepped(THREE);
+
+	(void)state;
+	unmask(t, 0);
+	out(t, T_CONFIG, INTERRUPT | PERIODIC | SET_VALUE);
+	out(t, COUNTER, UINT64_C(0x200000000));
+	out(t, T_COMPARATOR, UINT64_C(0x200000000) + HZ / 100);
+	vdevtest_write(t, VDEVTEST_MEM, AT + T_COMPARATOR, 4, HZ / 100);
+	vdevtest_write(t, VDEVTEST_MEM, AT + T_COMPARATOR + 4, 4, 0);
+	out(t, CONFIG, ENABLED);
+	assert_in_range(messages_until(t, 1005), 99, 101);
+	vdevtest_write(t, VDEVTEST_MEM, AT + T_COMPARATOR, 4, HZ / 200);
+	assert_in_range(messages_until(t, 2005), 198, 201);
+	/* The comparator by halves, too, each with its SET_VALUE. */
+	vdevtest_write(t, VDEVTEST_MEM, AT + T_CONFIG, 4, INTERRUPT | PERIODIC | SET_VALUE);
+	vdevtest_write(t, VDEVTEST_MEM, AT + T_COMPARATOR, 4, 0x12345678);
+	vdevtest_write(t, VDEVTEST_MEM, AT + T_CONFIG, 4, INTERRUPT | PERIODIC | SET_VALUE);
+	vdevtest_write(t, VDEVTEST_MEM, AT + T_COMPARATOR + 4, 4, 3);
+	assert_int_equal(in(t, T_COMPARATOR), UINT64_C(0x312345678));
+	vdevtest_end(t);
+}
+
+/* A counter of 32 bits comes round in 300 s. */
+static void a_one_shot_of_32_bits_comes_again(void **state)
+{
+	struct vdevtest *t = test_start_stepped(THREE);
+
+	(void)state;
+	unmask(t, 0);
+	out(t, CONFIG, ENABLED);
+	out(t, T_CONFIG, INTERRUPT | ONLY_32);
+	out(t, T_COMPARATOR, HZ / 100);
+	assert_int_equal(messages_until(t, 20), 1);
+	assert_int_equal(messages_until(t, 299900), 0);
+	assert_int_equal(messages_until(t, 300000), 1);
+	out(t, T_CONFIG, INTERRUPT);
+	out(t, T_COMPARATOR, in(t, COUNTER) + HZ / 100);
+	assert_int_equal(messages_until(t, 300100), 1);
+	assert_int_equal(messages_until(t, 900000), 0);
+	vdevtest_end(t);
+}
+
 static void a_level_stays_until_its_status_is_cleared(void **state)
 {
 	struct vdevtest *t = test_start(THREE);
@@ -271,6 +316,8 @@ int main(void)
 		cmocka_unit_test(the_counter_counts_in_time),
 		cmocka_unit_test(a_one_shot_interrupts_once),
 		cmocka_unit_test(a_period_goes_on),
+		cmocka_unit_test(a_period_by_halves),
+		cmocka_unit_test(a_one_shot_of_32_bits_comes_again),
 		cmocka_unit_test(a_level_stays_until_its_status_is_cleared),
 		cmocka_unit_test(messages_need_no_line),
 		cmocka_unit_test(legacy_replacement),
