@@ -54,6 +54,13 @@ static void alarm_set(struct rtc *rtc)
 	(void)guest_timer_notify(rtc->timer, NULL, rtc->alarm - now);
 }
 
+/* Clock or match register has been set: they may be equal already. */
+static void match_changed(struct rtc *rtc)
+{
+	rtc->ris |= (uint32_t)(host_ns() / NS) + rtc->offset == rtc->match;
+	alarm_set(rtc);
+}
+
 static void update_line(vdev_t *vdp)
 {
 	const struct rtc *rtc = vdp->v_device;
@@ -67,12 +74,12 @@ static void write_reg(struct rtc *rtc, unsigned reg, uint32_t data)
 	switch (reg) {
 	case REG_MR:
 		rtc->match = data;
-		alarm_set(rtc);
+		match_changed(rtc);
 		break;
 	case REG_LR:
 		rtc->load = data;
 		rtc->offset = data - (uint32_t)(host_ns() / NS);
-		alarm_set(rtc);
+		match_changed(rtc);
 		break;
 	case REG_IMSC:
 		rtc->enabled = data & 1;
