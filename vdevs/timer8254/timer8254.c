@@ -65,6 +65,7 @@ struct counter {
 	uint64_t start;	  /* guest ns */
 	uint64_t elapsed; /* ticks when it was stopped by its gate */
 	uint32_t count;	  /* 1 to 0x10000, in BCD to 10000 */
+	uint32_t next;	  /* the count from the next start on; 0: the same */
 	uint8_t low;	  /* of a count whose high byte is to come */
 	bool write_high, read_high, latched, status_latched;
 	uint16_t latch;
@@ -214,6 +215,9 @@ static void start(struct counter *c, uint64_t now)
 	c->start = now;
 	c->elapsed = 0;
 	c->counting = true;
+	if (c->next)
+		c->count = c->next;
+	c->next = 0;
 }
 
 static void load(vdev_t *vdp, unsigned n, uint32_t value)
@@ -221,7 +225,6 @@ static void load(vdev_t *vdp, unsigned n, uint32_t value)
 	struct pit *pit = vdp->v_device;
 	struct counter *c = &pit->counters[n];
 	uint64_t now = now_ns(pit);
-	bool was_loaded = c->loaded;
 
 	if (c->bcd) /* digits above 9 count as what they are worth */
 		value = (value >> 12) * 1000 + (value >> 8 & 15u) * 100 + (value >> 4 & 15u) * 10 +
@@ -230,13 +233,12 @@ static void load(vdev_t *vdp, unsigned n, uint32_t value)
 		value = c->bcd ? 10000 : 0x10000;
 	if (is_periodic(c) && value == 1)
 		value = 2; /* the chip does not define it */
-	c->count = value;
+	c->next = value;
 	c->loaded = true;
 	/* A running period ends as it began; here the new one begins at once. */
-	if (!is_triggered(c) && (c->gate || !was_loaded)) {
+	if (!is_triggered(c)) {
 		start(c, now);
-		if (!c->gate)
-			c->counting = false;
+		c->counting = c->gate;
 	}
 	if (n == 0) {
 		set_line(vdp, output_of(c, now));
@@ -277,8 +279,9 @@ static void latch_status(struct counter *c, uint64_t now)
 {
 	if (c->status_latched)
 		return;
-	c->status = (uint8_t)((output_of(c, now) ? STATUS_OUT : 0) | (c->loaded ? 0 : STATUS_NULL) |
-			      (unsigned)c->access << 4 | (unsigned)c->mode << 1 | c->bcd);
+	c->status = (uint8_t)((output_of(c, now) ? STATUS_OUT : 0) |
+			      (c->loaded && !c->next ? 0 : STATUS_NULL) | (unsigned)c->access << 4 |
+			      (unsigned)c->mode << 1 | c->bcd);
 	c->status_latched = true;
 }
 

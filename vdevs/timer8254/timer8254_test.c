@@ -203,6 +203,57 @@ static void gate_and_speaker(void **state)
 	vdevtest_end(t);
 }
 
+static void counts_written_with_the_gate_low(void **state)
+{
+	struct vdevtest *t = test_start_stepped(OWN);
+
+	(void)state;
+	out(t, 0x61, 1);
+	program(t, 2, 0, 60000);
+	edges_until(t, 10);
+	assert_true(count_of(t, 2) < 60000);
+	out(t, 0x61, 0);
+	out(t, 0x42, 0xa9); /* 11,945: 10 ms */
+	out(t, 0x42, 0x2e);
+	assert_int_equal(count_of(t, 2), 0x2ea9);
+	out(t, 0x61, 1);
+	edges_until(t, 19);
+	assert_int_equal(in(t, 0x61) & 0x20, 0);
+	edges_until(t, 21);
+	assert_int_equal(in(t, 0x61) & 0x20, 0x20);
+	vdevtest_end(t);
+}
+
+/* The count of a running one-shot is that of its trigger. */
+static void a_count_waits_for_the_next_trigger(void **state)
+{
+	struct vdevtest *t = test_start_stepped(OWN);
+
+	(void)state;
+	out(t, 0x61, 0);
+	program(t, 2, 1, 11932); /* 10 ms */
+	out(t, 0x61, 1);
+	edges_until(t, 5);
+	out(t, 0x42, 0x52); /* 1 s / 20 */
+	out(t, 0x42, 0xe9);
+	assert_int_equal(in(t, 0x61) & 0x20, 0);
+	out(t, 0x43, 0xe8); /* read back: the status of counter 2, whose count waits */
+	assert_int_equal(in(t, 0x42), 0x72);
+	edges_until(t, 9);
+	assert_int_equal(in(t, 0x61) & 0x20, 0);
+	edges_until(t, 11);
+	assert_int_equal(in(t, 0x61) & 0x20, 0x20);
+	out(t, 0x61, 0);
+	out(t, 0x61, 1);
+	out(t, 0x43, 0xe8);
+	assert_int_equal(in(t, 0x42), 0x32);
+	edges_until(t, 60);
+	assert_int_equal(in(t, 0x61) & 0x20, 0);
+	edges_until(t, 62);
+	assert_int_equal(in(t, 0x61) & 0x20, 0x20);
+	vdevtest_end(t);
+}
+
 static void hostile_ports(void **state)
 {
 	static const unsigned ports[] = { 0x40, 0x41, 0x42, 0x43, 0x43, 0x61, 0x40, 0x42 };
@@ -238,6 +289,8 @@ int main(void)
 		cmocka_unit_test(a_rate_interrupts_again_and_again),
 		cmocka_unit_test(strobes_one_after_the_other),
 		cmocka_unit_test(gate_and_speaker),
+		cmocka_unit_test(counts_written_with_the_gate_low),
+		cmocka_unit_test(a_count_waits_for_the_next_trigger),
 		cmocka_unit_test(hostile_ports),
 		cmocka_unit_test(what_is_refused),
 	};
