@@ -67,7 +67,8 @@ struct uart {
 	uint16_t ilpr, ibrd, fbrd, lcr_h, cr, ifls, imsc, ris, dmacr;
 	uint8_t rx[FIFO_SIZE];
 	unsigned rx_first, rx_count;
-	bool overrun;
+	bool overrun;	/* in DR, until there is room for a new character */
+	bool rsr;	/* the same in RSR, until ECR is written */
 	bool tx_full;	/* the host end is behind */
 	bool rx_paused; /* input waits for room in the FIFO */
 	bool used;	/* the guest has touched the device */
@@ -95,10 +96,11 @@ static void update_line(vdev_t *vdp)
 static void rx_put(struct uart *u, uint8_t byte)
 {
 	if (u->rx_count >= rx_limit(u)) {
-		u->overrun = true;
+		u->overrun = u->rsr = true;
 		u->ris |= INT_OE;
 		return;
 	}
+	u->overrun = false;
 	u->rx[(u->rx_first + u->rx_count++) % FIFO_SIZE] = byte;
 	u->ris |= u->rx_count >= rx_trigger(u) ? INT_RX | INT_RT : INT_RT;
 }
@@ -203,7 +205,7 @@ static void write_reg(struct uart *u, unsigned reg, uint32_t value)
 		write_data(u, (uint8_t)value);
 		break;
 	case REG_RSR:
-		u->overrun = false;
+		u->rsr = false;
 		break;
 	case REG_ILPR:
 		u->ilpr = (uint8_t)value;
@@ -252,7 +254,7 @@ static uint32_t read_reg(struct uart *u, unsigned reg)
 	case REG_DR:
 		return read_data(u);
 	case REG_RSR:
-		return u->overrun ? RSR_OE : 0;
+		return u->rsr ? RSR_OE : 0;
 	case REG_FR:
 		return read_flags(u);
 	case REG_ILPR:

@@ -169,7 +169,12 @@ static void the_loopback_overruns(void **state)
 	assert_int_equal(in(t, RIS) & (INT_RX | INT_OE), INT_RX | INT_OE);
 	assert_int_equal(in(t, RSR), 8);
 	out(t, RSR, 0);
-	for (unsigned i = 0; i < FIFO; i++)
+	assert_int_equal(in(t, RSR), 0);
+	/* With each character until there is room for a new one. */
+	assert_int_equal(in(t, DR), 0x800);
+	assert_int_equal(in(t, DR), 0x801);
+	out(t, DR, 16);
+	for (unsigned i = 2; i < FIFO + 1; i++)
 		assert_int_equal(in(t, DR), i);
 	assert_true(in(t, FR) & RXFE);
 	out(t, LCR_H, 0); /* one character deep */
@@ -177,6 +182,9 @@ static void the_loopback_overruns(void **state)
 	assert_true(in(t, FR) & RXFF);
 	out(t, DR, 'b');
 	assert_int_equal(in(t, DR), 'a' | 0x800);
+	out(t, DR, 'c');
+	assert_int_equal(in(t, DR), 'c');
+	assert_int_equal(in(t, RSR), 8);
 	vdevtest_end(t);
 }
 
