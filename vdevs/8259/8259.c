@@ -174,7 +174,8 @@ static void write_icw1(struct pic *p, uint8_t value)
 
 static void write_ocw2(struct pic *p, uint8_t value)
 {
-	unsigned n = rank(p, p->isr), line = value % NUM_LINES;
+	uint8_t ends = p->special_mask ? p->isr & (uint8_t)~p->imr : p->isr;
+	unsigned n = rank(p, ends), line = value % NUM_LINES;
 
 	if (!(value & OCW2_SPECIFIC) && (value & OCW2_EOI)) {
 		if (n == NUM_LINES)

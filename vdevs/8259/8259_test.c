@@ -179,6 +179,31 @@ static void masks_and_modes(void **state)
 	vdevtest_end(t);
 }
 
+/* In special mask mode an unspecific end is of what is not masked. */
+static void the_end_of_what_is_not_masked(void **state)
+{
+	struct vdevtest *t = test_start(OWN);
+
+	(void)state;
+	init(t, 1);
+	raise_line(t, COM2);
+	assert_int_equal(vdevtest_acknowledge(t), 0x33);
+	out(t, 0x21, 0x08);
+	out(t, 0x20, 0x68);
+	raise_line(t, COM1);
+	assert_int_equal(vdevtest_acknowledge(t), 0x34);
+	out(t, 0x20, 0x0b);
+	assert_int_equal(in(t, 0x20), 0x18);
+	out(t, 0x20, 0x20);
+	assert_int_equal(in(t, 0x20), 0x08);
+	out(t, 0x20, 0x20);
+	assert_int_equal(in(t, 0x20), 0x08);
+	out(t, 0x20, 0x48); /* without the mode it is of all */
+	out(t, 0x20, 0x20);
+	assert_int_equal(in(t, 0x20), 0);
+	vdevtest_end(t);
+}
+
 static void level_triggered(void **state)
 {
 	struct vdevtest *t = test_start(OWN);
@@ -240,6 +265,7 @@ int main(void)
 		cmocka_unit_test(the_second_chip_has_two_at_once),
 		cmocka_unit_test(lower_lines_rank_higher),
 		cmocka_unit_test(masks_and_modes),
+		cmocka_unit_test(the_end_of_what_is_not_masked),
 		cmocka_unit_test(level_triggered),
 		cmocka_unit_test(hostile_ports),
 		cmocka_unit_test(what_is_refused),
