@@ -270,7 +270,7 @@ static uint8_t read_reg(vdev_t *vdp, unsigned reg)
 	int64_t now;
 
 	if (is_time(reg)) {
-		if (!(rtc->cmos[REG_B] & B_SET))
+		if (!is_stopped(rtc))
 			latch_time(rtc, guest_now(rtc));
 		return rtc->cmos[reg];
 	}
@@ -290,16 +290,19 @@ static uint8_t read_reg(vdev_t *vdp, unsigned reg)
 	return value;
 }
 
-static void write_b(struct rtc *rtc, uint8_t value)
+/* A and B: either may stop the clock. */
+static void write_control(struct rtc *rtc, unsigned reg, uint8_t value)
 {
-	uint8_t old = rtc->cmos[REG_B];
+	bool stopped = is_stopped(rtc);
 
-	if (value & B_SET)
+	if (reg == REG_A)
+		value &= (uint8_t)~A_UIP;
+	else if (value & B_SET)
 		value &= (uint8_t)~FLAG_UPDATE;
-	rtc->cmos[REG_B] = value;
-	if ((value & B_SET) && !(old & B_SET))
+	rtc->cmos[reg] = value;
+	if (is_stopped(rtc) && !stopped)
 		latch_time(rtc, guest_now(rtc));
-	if ((old & B_SET) && !(value & B_SET))
+	if (stopped && !is_stopped(rtc))
 		apply_time(rtc);
 }
 
@@ -308,17 +311,19 @@ static void write_reg(vdev_t *vdp, unsigned reg, uint8_t value)
 	struct rtc *rtc = vdp->v_device;
 
 	if (is_time(reg)) {
-		if (!(rtc->cmos[REG_B] & B_SET))
+		bool stopped = is_stopped(rtc);
+
+		if (!stopped)
 			latch_time(rtc, guest_now(rtc));
 		rtc->cmos[reg] = value;
-		if (!(rtc->cmos[REG_B] & B_SET))
+		if (!stopped)
 			apply_time(rtc);
 	} else if (reg == REG_A || reg == REG_B || is_alarm(reg)) {
 		advance(rtc); /* what happened so far did so under the old setting */
-		if (reg == REG_B)
-			write_b(rtc, value);
+		if (is_alarm(reg))
+			rtc->cmos[reg] = value;
 		else
-			rtc->cmos[reg] = reg == REG_A ? value & (uint8_t)~A_UIP : value;
+			write_control(rtc, reg, value);
 	} else if (reg != REG_C && reg != REG_D) {
 		rtc->cmos[reg] = value;
 		return;
@@ -393,6 +398,7 @@ static int configured(vdev_t *vdp)
 	rtc->cmos[REG_A] &= (uint8_t)~A_UIP;
 	rtc->cmos[REG_B] &= (uint8_t)~B_SET;
 	rtc->seen = guest_now(rtc);
+	latch_time(rtc, rtc->seen); /* A may say that it stands */
 	if (!vdp->v_intr.pic)
 		return EOK;
 	rtc->timer = guest_timer_create(NULL, vdp, NULL, &resolution);

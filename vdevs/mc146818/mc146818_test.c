@@ -116,6 +116,34 @@ static void can_be_set(void **state)
 	vdevtest_end(t);
 }
 
+/* As Linux sets it: SET and the divider's reset, and SET goes off first. */
+static void it_stands_while_the_divider_is_reset(void **state)
+{
+	struct vdevtest *t = test_start_stepped(CONF);
+	struct tm tm = { .tm_year = 120, .tm_mday = 1, .tm_min = 59, .tm_sec = 7 };
+	time_t wanted = timegm(&tm);
+
+	(void)state;
+	set(t, 2020, 1, 1, 0, 59, 0);
+	out(t, A, 0x76);
+	assert_int_equal(in(t, SEC), 0);
+	assert_true(vdevtest_clock_set(t, UINT64_C(4500000000)));
+	assert_int_equal(in(t, SEC), 0);
+	out(t, B, 0x82);
+	out(t, SEC, 0x07);
+	out(t, B, 0x02);
+	assert_true(vdevtest_clock_set(t, UINT64_C(8500000000)));
+	assert_int_equal(in(t, SEC), 0x07);
+	out(t, A, 0x26);
+	assert_int_equal(clock_time(t), wanted);
+	assert_true(vdevtest_clock_set(t, UINT64_C(12500000000)));
+	assert_in_range(clock_time(t), wanted + 4, wanted + 5);
+	vdevtest_end(t);
+	t = test_start_stepped(CONF "reg 0x0a,0x66"); /* from the start */
+	assert_int_not_equal(in(t, YEAR), 0);
+	vdevtest_end(t);
+}
+
 static void forms_of_the_time(void **state)
 {
 	struct vdevtest *t = test_start(CONF);
@@ -274,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shows_the_hosts_time),
 		cmocka_unit_test(can_be_set),
+		cmocka_unit_test(it_stands_while_the_divider_is_reset),
 		cmocka_unit_test(forms_of_the_time),
 		cmocka_unit_test(update_in_progress_is_short),
 		cmocka_unit_test(update_interrupt),
