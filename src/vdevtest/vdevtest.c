@@ -23,9 +23,9 @@
 #include "vdevtest/tasks.h"
 
 enum {
-	MAX_SETTLE = 10000,    /* rounds in which something happened, before it counts as endless */
-	MAX_EVENTS = 1000000,  /* of one run */
-	MAX_TIMERS = 10000000, /* that go off in one move of the clock */
+	MAX_SETTLE = 10000,   /* rounds in which something happened, before it counts as endless */
+	MAX_EVENTS = 1000000, /* of one run */
+	MAX_TIMERS = 1000000, /* that go off in one move of the clock */
 	POLL_US = 20,
 	STEPPED_PATIENCE_MS = 200,
 	MAX_REGIONS = 1024,
