@@ -12,6 +12,7 @@
 
 enum { INDEX = 0x70, DATA = 0x71, REG_B = 11, REG_C = 12, UPDATE = 0x10, SECOND = 1000000000 };
 
+#define HPET UINT64_C(0xfed00000)
 #define PICS "ram 16m vdev ioapic name ioapic vdev 8259 loc io:0x20 vdev 8259 loc io:0xa0 "
 
 static unsigned reg(struct vdevtest *t, unsigned number)
@@ -101,12 +102,29 @@ static void test_real_time_comes_back(void **state)
 	vdevtest_end(t);
 }
 
+/* A tick of 100 us: a million of them is less than two minutes. */
+static void test_a_move_has_its_end(void **state)
+{
+	struct vdevtest *t = vdevtest_start_stepped(PICS "vdev hpet intr ioapic:0", 1);
+
+	(void)state;
+	assert_non_null(t);
+	vdevtest_write(t, VDEVTEST_MEM, HPET + 0x100, 4, 0x4c); /* periodic */
+	vdevtest_write(t, VDEVTEST_MEM, HPET + 0x108, 8, 1432);
+	vdevtest_write(t, VDEVTEST_MEM, HPET + 0x10, 4, 1);
+	assert_false(vdevtest_clock_set(t, UINT64_C(1000) * SECOND));
+	assert_in_range(vdevtest_clock(t), UINT64_C(90) * SECOND, UINT64_C(110) * SECOND);
+	assert_true(vdevtest_clock_set(t, vdevtest_clock(t) + SECOND));
+	vdevtest_end(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_time_moves_when_told),
 		cmocka_unit_test(test_dice_follow_the_seed),
 		cmocka_unit_test(test_real_time_comes_back),
+		cmocka_unit_test(test_a_move_has_its_end),
 	};
 
 	return cmocka_run_group_tests_name("stepped", tests, NULL, NULL);
