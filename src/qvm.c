@@ -237,6 +237,21 @@ static int print_machine(const struct conf *conf, struct vm *vm, bool json)
 	return 0;
 }
 
+/* The status is that of a start, as far as one would come by what is done here. */
+static int dryrun(struct conf *conf, struct vm *vm, bool json)
+{
+	int end = atomic_load(&vm->end); /* a vdev has ended the VM */
+	int status = vm_tables_dump(vm) ? vm_start_failed(vm) : MAX(end, 0);
+
+	if (print_machine(conf, vm, json) && !status)
+		status = VM_STATUS_START_FAILED;
+	if (!json)
+		print_diagnostics(conf, NULL);
+	if (!status)
+		log_write(LOG_SEV_INFO, "Exiting: dryrun completed");
+	return status;
+}
+
 /* Until the VM starts JSON goes to standard output, which is the guest's console from then on. */
 static int run(struct conf *conf, bool json)
 {
@@ -245,13 +260,7 @@ static int run(struct conf *conf, bool json)
 	int status = rc == -EINVAL ? VM_STATUS_BAD_CONFIG : VM_STATUS_START_FAILED;
 
 	if (!rc && conf->dryrun) {
-		status = vm_tables_dump(vm) ? VM_STATUS_START_FAILED : 0;
-		if (print_machine(conf, vm, json) && !status)
-			status = VM_STATUS_START_FAILED;
-		if (!json)
-			print_diagnostics(conf, NULL);
-		if (!status)
-			log_write(LOG_SEV_INFO, "Exiting: dryrun completed");
+		status = dryrun(conf, vm, json);
 	} else if (!rc) {
 		if (conf->num_diags)
 			print_diagnostics(conf, json ? stderr : NULL); /* warnings */

@@ -32,7 +32,7 @@ int vdev_host_gen_fdt(struct vdev_host *host, struct devtree *tree)
 		while (vi->next != done)
 			vi = vi->next;
 		vi->in_tree = false; /* whoever asks again gets the same */
-		rc = vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_GEN_FDT, parent);
+		rc = instance_control(vi, VDEV_CTRL_GEN_FDT, parent, &vi->conf->pos);
 
 		/* What a VirtIO-MMIO device is its transport knows; no vdev has to say it. */
 		if (rc == EOK && vi->vio && !vi->in_tree)

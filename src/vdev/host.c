@@ -144,10 +144,8 @@ void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args)
 	vi->refused = true;
 }
 
-/* Call control; what it returns becomes an error at the place unless the vdev has said more itself.
- */
-static int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg,
-			    const struct conf_pos *blame)
+int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg,
+		     const struct conf_pos *blame)
 {
 	vi->blame = *blame;
 	int rc = fatal_control(vi, ctrl, arg);
@@ -481,15 +479,15 @@ int vdev_host_configured(struct vdev_host *host)
 	return host->conf->num_errors ? -EINVAL : 0;
 }
 
-void vdev_host_gen_acpi(struct vdev_host *host)
+int vdev_host_gen_acpi(struct vdev_host *host)
 {
-	host->num_acpi = 0; /* whoever asks again gets the same */
 	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
-		(void)vi->vdev.v_factory->control(&vi->vdev, VDEV_CTRL_GEN_ACPI, NULL);
+		(void)instance_control(vi, VDEV_CTRL_GEN_ACPI, NULL, &vi->conf->pos);
 	/* The id of a VirtIO-MMIO device is that of its transport; no vdev has to know it. */
 	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
 		if (vio_is_mmio(vi))
 			(void)qvmx_acpi_device(&vi->vdev, "LNRO0005", NULL, 0);
+	return host->conf->num_errors ? -EINVAL : 0;
 }
 
 int vdev_host_load_add(struct vdev_host *host, const struct vdev_load *piece)

@@ -232,11 +232,12 @@ bool vdev_host_intx_gsis(const struct vdev_host *host, unsigned ret_gsis[PCI_NUM
 int vdev_host_attach(struct vdev_host *host, struct engine *engine, struct bus *bus,
 		     struct irq *irq, const char **ret_why) MUST_CHECK;
 
-/* VDEV_CTRL_GUEST_CONFIGURED to all; what they refuse is recorded. Then VDEV_CTRL_GEN_ACPI fills
- * host->acpi. */
+/* VDEV_CTRL_GUEST_CONFIGURED to all; what they refuse is recorded. Then, once, VDEV_CTRL_GEN_ACPI
+ * fills host->acpi; likewise. */
 int vdev_host_configured(struct vdev_host *host) MUST_CHECK;
-void vdev_host_gen_acpi(struct vdev_host *host);
-/* Or VDEV_CTRL_GEN_FDT, where the guest gets a device tree. What a vdev returned, negative. */
+int vdev_host_gen_acpi(struct vdev_host *host) MUST_CHECK;
+/* Or VDEV_CTRL_GEN_FDT, where the guest gets a device tree. What a vdev returned, negative, which
+ * is recorded; errors of devtree_device. */
 int vdev_host_gen_fdt(struct vdev_host *host, struct devtree *tree) MUST_CHECK;
 
 /* Tell boot vdevs of a piece of a file that was loaded. Its path outlives the host. -ENOMEM. */
@@ -314,6 +315,9 @@ void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args);
 /* Its control function, in the start-up stage: qvm_fatal in it returns -1 here, after its message
  * was recorded. */
 int fatal_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg);
+/* The same; what it returns becomes an error at blame unless the vdev has said more itself. */
+int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg,
+		     const struct conf_pos *blame);
 
 /* Parts of this folder. pic.c: lines. */
 int pic_intrs(struct vdev_instance *vi); /* `intr` of the file */

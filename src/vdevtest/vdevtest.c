@@ -301,7 +301,7 @@ static int assemble(struct vdevtest *t)
 	if (!rc)
 		rc = vdev_host_instructions(t->host, &t->boot, 1, &why);
 	if (!rc)
-		vdev_host_gen_acpi(t->host);
+		rc = vdev_host_gen_acpi(t->host);
 	if (!rc)
 		rc = load_all(t);
 	return rc ? rc : vdev_host_starting(t->host, t->boot);

@@ -164,15 +164,15 @@ static int vm_options_set(struct vm *vm)
 	return rc;
 }
 
-/* One step of the assembly, with what to say when it fails. */
+/* One step of the assembly, with what to say when it fails and has recorded no error. */
 #define STEP(call, what)                                                              \
 	do {                                                                          \
 		int step_rc = (call);                                                 \
                                                                                       \
-		if (step_rc) {                                                        \
+		if (step_rc && !vm->conf->num_errors)                                 \
 			log_write(LOG_SEV_FATAL, "%s: %s", what, strerror(-step_rc)); \
+		if (step_rc)                                                          \
 			return step_rc;                                               \
-		}                                                                     \
 	} while (0)
 
 /* What vdevs take over of the processor. */
@@ -225,7 +225,9 @@ int vm_assemble(struct vm *vm)
 	rc = vm_instructions(vm);
 	if (rc)
 		return rc;
-	vdev_host_gen_acpi(vm->vdevs);
+	rc = vdev_host_gen_acpi(vm->vdevs);
+	if (rc)
+		return rc;
 	rc = vm_load(vm, &boot);
 	if (rc)
 		return rc;

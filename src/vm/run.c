@@ -555,12 +555,17 @@ static void vm_cpus_stop(struct vm *vm)
 	}
 }
 
+int vm_start_failed(const struct vm *vm)
+{
+	return vm->vdevs->bad_configuration ? VM_STATUS_BAD_CONFIG : VM_STATUS_START_FAILED;
+}
+
 int vm_run(struct vm *vm)
 {
 	int rc = vm_assemble(vm);
 
 	if (rc)
-		return vm->vdevs->bad_configuration ? VM_STATUS_BAD_CONFIG : VM_STATUS_START_FAILED;
+		return vm_start_failed(vm);
 	if (vm_cpus_start(vm) || vm_go(vm))
 		vm_end(vm, VM_STATUS_START_FAILED);
 	vm_wait(vm);

@@ -112,6 +112,9 @@ void vm_button_line(void *ctx, bool level);
 /* Ends the vdevs too. */
 void vm_free(struct vm *vm);
 
+/* The exit status of a VM that does not start. */
+int vm_start_failed(const struct vm *vm);
+
 /* The end, with this exit status; the first one counts: true if it is this one. Any thread. */
 bool vm_end(struct vm *vm, int status);
 
@@ -128,11 +131,12 @@ void vm_tables_free(struct vm *vm);
  * the `load`. */
 int vm_load(struct vm *vm, struct engine_boot *ret_boot) MUST_CHECK;
 
-/* For dryrun: builds the tables and writes them where `set acpi-dump-dir` and `fdt-dump-file` say;
- * sets `tree`. Failures are recorded in conf. */
+/* For dryrun, once: builds the tables and writes them where `set acpi-dump-dir` and `fdt-dump-file`
+ * say; sets `tree`. Failures are recorded in conf. */
 int vm_tables_dump(struct vm *vm) MUST_CHECK;
 
-/* The guest's ACPI devices, one call each; none where the architecture has a device tree. -ENOMEM.
+/* The guest's ACPI devices, one call each, behind vm_tables_dump; none where the architecture has a
+ * device tree. -ENOMEM.
  */
 int vm_acpi_devices(struct vm *vm, void (*each)(void *ctx, const struct acpi_device *device),
 		    void *ctx) MUST_CHECK;

@@ -399,6 +399,74 @@ static void __attribute__((constructor)) sober(void)
     assert result.returncode == 0, result.stderr
 
 
+def build_vdev(folder, name, control, more=""):
+    """A vdev with one option, `do`, whose control function goes through that code, made from the public headers alone."""
+    source = folder / f"{name}.c"
+    source.write_text("""
+#include <errno.h>
+#include <string.h>
+#include <qvm/guest.h>
+#include <qvm/log.h>
+#include <qvm/x/conf.h>
+static const char *word = "";
+static int is(const char *w) { return !strcmp(w, word); }
+static int control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
+{
+	if (ctrl == VDEV_CTRL_FIRST_OPTIDX)
+		word = arg;
+%s
+	return EOK;
+}
+static const char *const options[] = { "do", NULL };
+static struct vdev_factory factory = { .control = control, .option_list = options, .factory_flags = VFF_LOC_NO %s };
+static void __attribute__((constructor)) registers(void)
+{
+	vdev_register_factory(&factory, QVM_VDEV_ABI);
+}
+""" % (control, more))
+    subprocess.run(["cc", "-shared", "-fPIC", "-I", TOP / "include", "-o", folder / f"vdev-{name}.so", source], check=True)
+
+
+@pytest.mark.parametrize("do,status,said", [
+    ("error", 64, "vm.qvmconf:2:1: error: vdev late does not start: Cannot allocate memory"),
+    ("refuse", 64, "vm.qvmconf:2:1: error: vdev late: no room"),
+    ("fatal", 65, "vm.qvmconf:2:1: error: vdev late: no place"),
+    ("end", 40, ""),
+])
+def test_a_vdev_that_fails_late_is_told_of_by_a_dryrun(tmp_path, do, status, said):
+    """With the ACPI tables; each mistake once, and the vdev is ended as any other."""
+    build_vdev(tmp_path, "late", """
+	if (ctrl == VDEV_CTRL_TERMINATE)
+		vdev_logf(QL_QVM_WARN, vdp, "has ended");
+	if (ctrl == VDEV_CTRL_ASSIGN && is("end"))
+		guest_terminate((guest_termination_cause_t)40);
+	if (ctrl == VDEV_CTRL_GEN_ACPI && is("error"))
+		return ENOMEM;
+	if (ctrl == VDEV_CTRL_GEN_ACPI && is("refuse"))
+		return qvmx_refuse(vdp, "no room");
+	if (ctrl == VDEV_CTRL_GEN_ACPI && is("fatal"))
+		qvm_fatal(QLS_CNF, "no place");""")
+    for options in ((), ("--format=json",)):
+        result = qvm(tmp_path, f"ram 16m\nvdev late do {do}\nload /bin/true\n", "dryrun", options=("--vdev-dir", tmp_path, *options))
+        assert result.returncode == status and "dryrun completed" not in result.stderr, result.stderr
+        assert "has ended" in result.stderr, result.stderr
+        if options:
+            said_there = [d["message"] for d in json.loads(result.stdout)["diagnostics"]]
+            assert said_there == ([said.split(": error: ")[1]] if said else []), result.stdout
+        else:
+            assert result.stderr.count(said) == 1 or not said, result.stderr
+
+
+def test_a_vdev_that_fails_with_the_device_tree_ends_nothing_else(tmp_path):
+    build_vdev(tmp_path, "late", """
+	if (ctrl == VDEV_CTRL_GEN_FDT)
+		qvm_fatal(QLS_CNF, "no node");""")
+    result = subprocess.run([TOP / "build-asan/vdev-test", tmp_path / "vdev-late.so"], input="x-fdt\nreadb 0x1000\n", capture_output=True, text=True,
+                            timeout=60, check=False)
+    assert result.returncode == 0 and "a vdev has not described itself" in result.stdout, result
+    assert "OK" in result.stdout, result
+
+
 def test_help_names_every_option_of_a_vdev():
     result = subprocess.run([QVM, "--help", "vdev", "virtio-blk"], capture_output=True, text=True, check=True)
     for word in ("hostdev", "delayed", "dio", "threads"):

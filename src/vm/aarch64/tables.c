@@ -158,11 +158,11 @@ static int tree_build(struct vm *vm, struct devtree *tree, const struct ranges *
 		rc = passed_nodes(vm, tree);
 	if (!rc)
 		rc = devtree_finish(tree, ret_blob, ret_len, &why);
-	if (rc) {
+	if (rc && !vm->conf->num_errors)
 		conf_error(vm->conf, NULL, "the device tree cannot be made: %s",
 			   why ? why : strerror(-rc));
+	if (rc)
 		return rc;
-	}
 	return tree_dump(vm, *ret_blob, *ret_len);
 }
 

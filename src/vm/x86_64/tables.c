@@ -313,7 +313,10 @@ int vm_tables_dump(struct vm *vm)
 {
 	struct loader ld = { .vm = vm };
 
-	vdev_host_gen_acpi(vm->vdevs);
+	int rc = vdev_host_gen_acpi(vm->vdevs);
+
+	if (rc)
+		return rc;
 	loader_arch_ranges(vm, &ld.ranges);
 	return loader_arch_tables(&ld);
 }
@@ -323,8 +326,6 @@ int vm_acpi_devices(struct vm *vm, void (*each)(void *ctx, const struct acpi_dev
 {
 	struct acpi_arrays arrays;
 	struct acpi_config cfg;
-
-	vdev_host_gen_acpi(vm->vdevs);
 	int rc = acpi_config_make(vm, &cfg, &arrays);
 
 	if (rc)
