@@ -30,7 +30,21 @@ struct loop_call {
 	void *data;
 };
 
-struct loop_pulses;
+/*
+ * Events carry an address: of a byte in here, whose number is the pulse's code. The C library may
+ * deliver one when its source is gone, on a thread that nobody can wait for: what has been made
+ * stays as long as the process, and says whether there is a vdev behind it.
+ */
+struct loop_pulses {
+	struct loop_pulses *next;
+	vdev_t *vdp; /* NULL: it has ended */
+	uint8_t codes[256];
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct loop_pulses *all;
+} pulses_made = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 struct loop {
 	struct vdev_instance *vi;
@@ -66,6 +80,11 @@ static struct loop *loop_create(struct vdev_instance *vi)
 
 void loop_free(struct loop *loop)
 {
+	if (loop->pulses) {
+		pthread_mutex_lock(&pulses_made.lock);
+		loop->pulses->vdp = NULL;
+		pthread_mutex_unlock(&pulses_made.lock);
+	}
 	while (loop->watches) {
 		struct qvmx_watch *w = loop->watches;
 
@@ -83,7 +102,6 @@ void loop_free(struct loop *loop)
 	if (loop->wake_fd >= 0)
 		close(loop->wake_fd);
 	pthread_mutex_destroy(&loop->lock);
-	free(loop->pulses);
 	free(loop);
 }
 
@@ -235,12 +253,6 @@ void qvmx_watch_remove(struct qvmx_watch *watch)
 	watch->dead = true;
 }
 
-/* Events carry an address: of a byte in here, whose number is the pulse's code. */
-struct loop_pulses {
-	vdev_t *vdp;
-	uint8_t codes[256];
-};
-
 static void pulse_run(vdev_t *vdp, void *data, uint32_t events)
 {
 	(void)events;
@@ -260,7 +272,26 @@ static void pulse_delivered(union sigval value)
 	uint8_t *at = value.sival_ptr;
 	const struct loop_pulses *pulses = container_of(at - *at, struct loop_pulses, codes);
 
-	(void)qvmx_pulse_send(pulses->vdp, (int8_t)*at);
+	pthread_mutex_lock(&pulses_made.lock);
+	if (pulses->vdp)
+		(void)qvmx_pulse_send(pulses->vdp, (int8_t)*at);
+	pthread_mutex_unlock(&pulses_made.lock);
+}
+
+static struct loop_pulses *pulses_make(vdev_t *vdp)
+{
+	struct loop_pulses *pulses = malloc(sizeof(*pulses));
+
+	if (!pulses)
+		return NULL;
+	pulses->vdp = vdp;
+	for (unsigned i = 0; i < ARRAY_LEN(pulses->codes); i++)
+		pulses->codes[i] = (uint8_t)i;
+	pthread_mutex_lock(&pulses_made.lock);
+	pulses->next = pulses_made.all;
+	pulses_made.all = pulses;
+	pthread_mutex_unlock(&pulses_made.lock);
+	return pulses;
 }
 
 void vdev_pulse(vdev_t *vdp, int8_t code, int priority, struct sigevent *ev, int coid)
@@ -270,13 +301,8 @@ void vdev_pulse(vdev_t *vdp, int8_t code, int priority, struct sigevent *ev, int
 	(void)priority, (void)coid;
 	memset(ev, 0, sizeof(*ev));
 	ev->sigev_notify = SIGEV_NONE;
-	if (loop && !loop->pulses) {
-		loop->pulses = malloc(sizeof(*loop->pulses));
-		for (unsigned i = 0; loop->pulses && i < 256; i++)
-			loop->pulses->codes[i] = (uint8_t)i;
-		if (loop->pulses)
-			loop->pulses->vdp = vdp;
-	}
+	if (loop && !loop->pulses)
+		loop->pulses = pulses_make(vdp);
 	if (!loop || !loop->pulses)
 		return;
 	ev->sigev_notify = SIGEV_THREAD;
