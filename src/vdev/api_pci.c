@@ -201,22 +201,32 @@ int qvmx_pci_pin(vdev_t *vdp)
 
 void qvmx_pci_interrupt(vdev_t *vdp, unsigned vector)
 {
-	pci_msix_signal(vdev_instance_of(vdp)->pci, vector);
+	struct pci_device *dev = vdev_instance_of(vdp)->pci;
+
+	if (dev)
+		pci_msix_signal(dev, vector);
 }
 
 void qvmx_pci_pin_set(vdev_t *vdp, int level)
 {
-	pci_intx_set(vdev_instance_of(vdp)->pci, level != 0);
+	struct pci_device *dev = vdev_instance_of(vdp)->pci;
+
+	if (dev)
+		pci_intx_set(dev, level != 0);
 }
 
 int qvmx_pci_pin_gsi(const vdev_t *vdp)
 {
-	return pci_pin_gsi(vdev_instance_of(vdp)->pci);
+	const struct pci_device *dev = vdev_instance_of(vdp)->pci;
+
+	return dev ? pci_pin_gsi(dev) : -1;
 }
 
 int qvmx_pci_msix_is_on(const vdev_t *vdp)
 {
-	return pci_msix_enabled(vdev_instance_of(vdp)->pci);
+	const struct pci_device *dev = vdev_instance_of(vdp)->pci;
+
+	return dev && pci_msix_enabled(dev);
 }
 
 int qvmx_pci_is_master(const vdev_t *vdp)

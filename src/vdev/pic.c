@@ -426,7 +426,7 @@ int guest_intr_level(guest_intr_t *gip, int level)
 
 unsigned guest_intr_num_pins(const guest_intr_t *gip)
 {
-	if (!gip->pic)
+	if (!gip->pic || !gip->pic->v_factory->pic)
 		return 0;
 	const struct vdev_instance *pic = vdev_instance_of(gip->pic);
 
@@ -435,7 +435,7 @@ unsigned guest_intr_num_pins(const guest_intr_t *gip)
 
 size_t guest_intr_string(const guest_intr_t *gip, char *buf, size_t len)
 {
-	if (!gip->pic)
+	if (!gip->pic || !gip->pic->v_factory->pic)
 		return (size_t)snprintf(buf, len, "none");
 	const struct vdev_instance *pic = vdev_instance_of(gip->pic);
 	const struct vdev_pic_functions *f = pic->vdev.v_factory->pic;

@@ -51,14 +51,17 @@ void vio_init(vdev_t *vdp, enum vio_version version, const struct vio_descriptio
 	      struct vio_state *vsp)
 {
 	struct vdev_instance *vi = vdev_instance_of(vdp);
-	struct vio_state_internal *vio =
-		calloc(1, sizeof(*vio) + desc->num_queues * sizeof(vio->queues[0]));
+	struct vio_state_internal *vio;
 
 	if (version == VIOVER_LEGACY) {
 		(void)qvmx_queue_refuse_legacy(vdp);
-		free(vio);
 		return;
 	}
+	if (vi->vio) {
+		(void)qvmx_refuse(vdp, "vio_init: it is a VirtIO device already");
+		return;
+	}
+	vio = calloc(1, sizeof(*vio) + desc->num_queues * sizeof(vio->queues[0]));
 	if (vio)
 		vio->qinfo = calloc(desc->num_queues, sizeof(*vio->qinfo));
 	if (!vio || !vio->qinfo) {
@@ -142,6 +145,8 @@ int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg)
 	(void)arg;
 	if (!vio)
 		return EINVAL;
+	if (vio->pci)
+		return qvmx_refuse(&vio->vi->vdev, "it is a PCI function already");
 	err = pci_place(&vio->vi->vdev, &devfn);
 	if (err != EOK)
 		return err;
@@ -331,13 +336,14 @@ void qvmx_queue_serve(struct vio_state *vsp, unsigned idx, const struct qvmx_que
 
 	if (!vio)
 		return;
-	struct qvmx_queue *q = &vio->queues[idx];
-	int rc = virtio_device_queue_serve(vio->device, idx, &served, q);
+	struct qvmx_queue *q = idx < vio->desc.num_queues ? &vio->queues[idx] : NULL;
+	int rc = q ? virtio_device_queue_serve(vio->device, idx, &served, q) : -EINVAL;
 
-	q->ops = ops;
-	if (!rc)
+	if (!rc) {
+		q->ops = ops;
 		rc = -qvmx_watch_add(&vio->vi->vdev, virtio_device_queue_fd(vio->device, idx),
 				     EPOLLIN, queue_ready, q, NULL);
+	}
 	if (rc)
 		vio_fail(vio->vi, "VirtIO queue", rc);
 }
