@@ -335,13 +335,16 @@ static int instance_plan(struct vdev_instance *vi)
 		rc = gasp_plan(vi->host->gasp, vi, region_plan);
 	if (rc)
 		return rc;
-	if (instance_is_pci(vi)) {
-		pci_plan(vi);
-		return 0;
-	}
-	if ((flags & (VFF_INTR_REQ | VFF_INTR_NONPCI) || vi->vio) && !vi->vdev.v_intr.pic) {
+	bool is_pci = instance_is_pci(vi);
+
+	if ((flags & VFF_INTR_REQ || (!is_pci && (flags & VFF_INTR_NONPCI || vi->vio))) &&
+	    !vi->vdev.v_intr.pic) {
 		conf_error(conf, &vi->conf->pos, "%s needs an interrupt", vi->label);
 		conf_expected(conf, "intr PIC:LINE");
+	}
+	if (is_pci) {
+		pci_plan(vi);
+		return 0;
 	}
 	if ((flags & (VFF_LOC_NO | VFF_MANUAL_REGION)))
 		return 0;

@@ -4,6 +4,7 @@
  * word: BAR 0 and 4 below 4 GiB, BAR 2 of 64 bits; BAR 1 holds the MSI-X
  * table. A write to BAR 0 sends that MSI-X vector, one to BAR 2 sets the pin to its lowest bit; BAR
  * 4 reads as bit 0: MSI-X is on, bit 1: bus master. `mistake N` declares something that cannot be.
+ * `vdev pcilined` is the same with an `intr` that it must be given.
  */
 #include <errno.h>
 #include <qvm/guest.h>
@@ -11,6 +12,12 @@
 #include <qvm/x/pci.h>
 
 enum { COOKIE_VECTOR = 7, COOKIE_PIN, COOKIE_STATE };
+#ifdef LINED
+#define INTERRUPT VFF_INTR_REQ
+#else
+#define INTERRUPT VFF_INTR_NO
+#endif
+
 enum { VENDOR_SPECIFIC = 9, NUM_VECTORS = 3, TABLE_AT = 0, PENDING_AT = 0x800 };
 
 struct parts {
@@ -156,7 +163,7 @@ static struct vdev_factory factory = {
 	.control = parts_control,
 	.vread = parts_vread,
 	.vwrite = parts_vwrite,
-	.factory_flags = VFF_VDEV_PCI | VFF_INTR_NO,
+	.factory_flags = VFF_VDEV_PCI | INTERRUPT,
 	.acc_sizes = 1u << 4,
 	.extra_space = sizeof(struct parts),
 };

@@ -155,11 +155,24 @@ static void mistakes(void **state)
 	test_refused(CONF "intr myioapic:5", "no `intr`: a PCI function's interrupts");
 }
 
+/* One that must have a line, and one that must have it unless it is a PCI function. */
+static void a_line_beside_the_pin(void **state)
+{
+	(void)state;
+	test_refused("ram 1m vdev pcilined", "needs an interrupt");
+	vdevtest_end(test_start("ram 1m vdev ioapic name io vdev pcilined intr io:5"));
+	vdevtest_end(test_start("ram 1m vdev ramblk"));
+	test_refused("ram 1m vdev ramblk loc 0xfa000000", "needs an interrupt");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bars_and_widths), cmocka_unit_test(capability),
-		cmocka_unit_test(messages),	   cmocka_unit_test(pin),
+		cmocka_unit_test(bars_and_widths),
+		cmocka_unit_test(capability),
+		cmocka_unit_test(messages),
+		cmocka_unit_test(pin),
+		cmocka_unit_test(a_line_beside_the_pin),
 		cmocka_unit_test(mistakes),
 	};
 
