@@ -56,6 +56,7 @@ enum { MSI_MAX_RANGES = 8 };
 struct vdev_line {
 	struct vdev_line *next;
 	unsigned pin, num_sources;
+	unsigned param; /* of the first, for `signal`: the pin, and what the controller adds */
 	struct irq_line *line; /* from vdev_host_attach on */
 };
 
@@ -321,6 +322,8 @@ int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const c
 
 /* Parts of this folder. pic.c: lines. */
 int pic_intrs(struct vdev_instance *vi); /* `intr` of the file */
+/* The pin that intr names; its pic is a controller. */
+unsigned pic_pin(const guest_intr_t *intr);
 struct vdev_line *pic_line_of(const guest_intr_t *gip);
 /* 0: *ret_intr is the line of that number; -ENOENT: there is none; errors of plan_intr_add. */
 int pic_line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how, const char *owner,

@@ -28,13 +28,18 @@ const char *pic_name(const struct vdev_instance *pic)
 	return pic->type->conf.pic_name ? pic->type->conf.pic_name : pic->type->name;
 }
 
+unsigned pic_pin(const guest_intr_t *intr)
+{
+	return intr->param & intr->pic->v_factory->pic->pnum_mask & GIPF_PIN_MASK;
+}
+
 struct vdev_line *pic_line_of(const guest_intr_t *gip)
 {
-	if (!gip->pic)
+	if (!gip->pic || !gip->pic->v_factory->pic)
 		return NULL;
 	struct vdev_line *l = vdev_instance_of(gip->pic)->lines;
 
-	while (l && l->pin != (gip->param & GIPF_PIN_MASK))
+	while (l && l->pin != pic_pin(gip))
 		l = l->next;
 	return l;
 }
@@ -52,7 +57,8 @@ static struct vdev_line *line_get(const guest_intr_t *intr)
 
 	if (l || !(l = calloc(1, sizeof(*l))))
 		return l;
-	l->pin = intr->param & GIPF_PIN_MASK;
+	l->pin = pic_pin(intr);
+	l->param = intr->param;
 	l->next = pic->lines;
 	pic->lines = l;
 	return l;
@@ -76,7 +82,7 @@ static unsigned pin_number(const guest_intr_t *intr)
 	char text[32];
 
 	if (!f->string)
-		return intr->param & GIPF_PIN_MASK;
+		return pic_pin(intr);
 	f->string(intr, text, sizeof(text));
 	return (unsigned)strtoul(text, NULL, 10);
 }
@@ -275,10 +281,11 @@ static void isa_line(struct vdev_host *host, unsigned line, bool level)
 		vi->extint->line(&vi->vdev, line % 8, level);
 }
 
-static int line_signal(void *opaque, unsigned pin, bool level)
+static int line_signal(void *opaque, unsigned param, bool level)
 {
 	struct vdev_instance *pic = opaque;
-	const guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
+	const guest_intr_t intr = { .pic = &pic->vdev, .param = param };
+	unsigned pin = pic_pin(&intr);
 	unsigned gsi = (unsigned)pic->gsi_base + pin;
 
 	if (pic->host->line_watch)
@@ -311,7 +318,7 @@ int pic_attach(struct vdev_instance *vi)
 	for (struct vdev_line *l = vi->lines; l && !rc; l = l->next) {
 		unsigned source;
 
-		rc = irq_line_create(vi->host->irq, line_signal, vi, l->pin, &l->line);
+		rc = irq_line_create(vi->host->irq, line_signal, vi, l->param, &l->line);
 		for (unsigned i = 0; !rc && i < l->num_sources; i++)
 			rc = irq_line_source_add(l->line, &source);
 	}
@@ -396,8 +403,7 @@ int guest_intr_assign(vdev_t *vdp, guest_intr_t *gip)
 		return EINVAL;
 	int rc = intr.pic ? 0 : line_pick(vi->host, &intr);
 
-	if (!rc && (!intr.pic->v_factory->pic ||
-		    (intr.param & GIPF_PIN_MASK) >= guest_intr_num_pins(&intr)))
+	if (!rc && (!intr.pic->v_factory->pic || pic_pin(&intr) >= guest_intr_num_pins(&intr)))
 		rc = -ENOENT;
 	if (rc)
 		return -rc;
@@ -471,6 +477,8 @@ int qvmx_pic_pins(vdev_t *vdp, unsigned num_pins, qvmx_eoi_func_t *eoi)
 	struct vdev_instance *vi = vdev_instance_of(vdp);
 	struct vdev_machine *m = &vi->host->machine;
 
+	if (!vdp->v_factory->pic)
+		return qvmx_refuse(vdp, "its factory has no `pic`");
 	if (m->num_pics == VDEV_MAX_PICS)
 		return qvmx_refuse(vdp, "a VM has at most %d of them", VDEV_MAX_PICS);
 	if (!num_pins || num_pins > ENGINE_MAX_PINS - m->engine.num_pins)
@@ -540,5 +548,5 @@ int qvmx_intr_gsi(const guest_intr_t *gip)
 {
 	if (!gip->pic || vdev_instance_of(gip->pic)->gsi_base < 0)
 		return -1;
-	return vdev_instance_of(gip->pic)->gsi_base + (int)(gip->param & GIPF_PIN_MASK);
+	return vdev_instance_of(gip->pic)->gsi_base + (int)pic_pin(gip);
 }

@@ -696,7 +696,7 @@ bool vdevtest_has_vdev(struct vdevtest *t, const char *name, const char **ret_pi
 	const guest_intr_t *intr = &vi->vdev.v_intr;
 
 	*ret_pic = intr->pic ? name_of(vdev_instance_of(intr->pic)) : NULL;
-	*ret_pin = intr->param & GIPF_PIN_MASK;
+	*ret_pin = intr->pic ? pic_pin(intr) : 0;
 	return true;
 }
 

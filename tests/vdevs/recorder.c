@@ -6,13 +6,17 @@
  *
  *     0x0  levels, a bit a line            0x8  write: the guest has ended that line (GIN_ACK)
  *     0x4  number of calls of `signal`     0xc  calls of `notify`: unmasks << 16 | ends
+ *
+ * In guest_intr.param it keeps a bit of its own beside the pin, without which it takes no signal.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <qvm/guest.h>
 
 #define FIRST_LINE 100
 #define NUM_LINES  8u
+#define OWN	   0x100u
 
 struct recorder {
 	uint32_t levels, signals, unmasks, ends;
@@ -23,6 +27,8 @@ static int recorder_signal(const guest_intr_t *intr, guest_intr_state_t state)
 	struct recorder *r = intr->pic->v_device;
 	uint32_t bit = 1u << (intr->param & (NUM_LINES - 1));
 
+	if (!(intr->param & OWN))
+		return EINVAL;
 	r->signals++;
 	r->levels = state == GIS_ON ? r->levels | bit : r->levels & ~bit;
 	if (!intr->pic->v_intr.pic)
@@ -45,13 +51,13 @@ static const char *recorder_parse(guest_intr_t *intr, const char *text)
 
 	if (rest == text || line < FIRST_LINE || line >= FIRST_LINE + NUM_LINES)
 		return NULL;
-	intr->param = (unsigned)line - FIRST_LINE;
+	intr->param = ((unsigned)line - FIRST_LINE) | OWN;
 	return rest;
 }
 
 static size_t recorder_string(const guest_intr_t *intr, char *buf, size_t len)
 {
-	return (size_t)snprintf(buf, len, "%u", FIRST_LINE + intr->param);
+	return (size_t)snprintf(buf, len, "%u", FIRST_LINE + (intr->param & (NUM_LINES - 1)));
 }
 
 static const struct vdev_pic_functions pic = {

@@ -55,9 +55,9 @@ static void machine_look_at(struct vdev_machine *m, const struct vdev_instance *
 	if (vi->chip == QVMX_CHIP_8254 && at != PORT_8254)
 		machine_split(m, "%s lies at port 0x%llx, and KVM's at port 0x%x", vi->label, at,
 			      PORT_8254);
-	if (vi->chip == QVMX_CHIP_8254 && intr->pic && (intr->param & GIPF_PIN_MASK))
+	if (vi->chip == QVMX_CHIP_8254 && intr->pic && pic_pin(intr))
 		machine_split(m, "%s has the interrupt line %u, and KVM's has line 0", vi->label,
-			      intr->param & GIPF_PIN_MASK);
+			      pic_pin(intr));
 	if (vi->chip == QVMX_CHIP_8254 && intr->pic && pic_line_of(intr)->num_sources > 1)
 		machine_split(m, "%s shares its interrupt line, and KVM's cannot", vi->label);
 }
