@@ -11,19 +11,23 @@
 
 enum { MAX_WORD = 64 };
 
-/* A number of that kind at the beginning of str: what is behind it, or NULL. */
+/* A number of that kind at the beginning of str, as long as can be: what is behind it, or NULL. */
 static char *number(const char *str, enum qvmx_option_type type, uint64_t *ret_value)
 {
 	const struct qvmx_option opt = { .type = type };
 	char word[MAX_WORD];
 	uint64_t value;
 	size_t len = 0;
+	int rc;
 
 	while (len < MAX_WORD - 1 && isalnum((unsigned char)str[len]))
 		len++;
 	memcpy(word, str, len);
-	word[len] = '\0';
-	if (!len || conf_option_value(&opt, word, &value))
+	do {
+		word[len] = '\0';
+		rc = conf_option_value(&opt, word, &value);
+	} while (rc == -EINVAL && len && --len);
+	if (rc)
 		return NULL;
 	*ret_value = value;
 	return (char *)(uintptr_t)str + len;

@@ -308,11 +308,12 @@ enum option {
 	OPT_LINE,
 	OPT_REGION,
 	OPT_CATCH,
+	OPT_PARSE,
 	OPT_BUTTON,
 	OPT_X2APIC
 };
-static const char *const options[] = { "msr",	 "cpuid", "fatal",   "outf",	"keep", "line",
-				       "region", "catch", "0button", "0x2apic", NULL };
+static const char *const options[] = { "msr",	 "cpuid", "fatal", "outf",    "keep",	 "line",
+				       "region", "catch", "parse", "0button", "0x2apic", NULL };
 
 static int take_line(vdev_t *vdp, const char *arg)
 {
@@ -337,6 +338,22 @@ static int take_region(vdev_t *vdp, const char *arg)
 	if (!rest || *rest)
 		return EINVAL;
 	return gasp_region_set(1, &r) == 1 ? EOK : errno;
+}
+
+/* What is left of arg behind a number, a size, an address: in the sentence that ends the start. */
+static int parse(const char *arg)
+{
+	char *(*const parsers[])(const char *, uint64_t *) = { qvm_parse_num, qvm_parse_size,
+							       qvm_parse_addr };
+	uint64_t n[3] = { 0 };
+	const char *rest[3];
+
+	for (unsigned i = 0; i < 3; i++)
+		rest[i] = parsers[i](arg, &n[i]);
+	qvm_outf(QVM_OUTF_QVM, "found %llu'%s' %llu'%s' %llu'%s'", (unsigned long long)n[0],
+		 rest[0] ? rest[0] : "-", (unsigned long long)n[1], rest[1] ? rest[1] : "-",
+		 (unsigned long long)n[2], rest[2] ? rest[2] : "-");
+	return EOK;
 }
 
 static int take_option(vdev_t *vdp, unsigned option, const char *arg)
@@ -379,6 +396,8 @@ static int take_option(vdev_t *vdp, unsigned option, const char *arg)
 		return EOK;
 	case OPT_BUTTON:
 		return guest_button_register(vdp);
+	case OPT_PARSE:
+		return parse(arg);
 	case OPT_X2APIC:
 		return guest_instr_register(vdp, GIT_X86_RDMSR, 0x802, msr_access);
 	default:

@@ -341,6 +341,18 @@ static void a_fatal_error_ends_the_start(void **state)
 	test_refused(PROBE "outf that", "does not like 'that'");
 }
 
+static void numbers_end_where_they_do(void **state)
+{
+	(void)state;
+	test_refused(PROBE "parse 12", "found 12'' 12'' 18''");
+	test_refused(PROBE "parse 10ms", "found 10'ms' 10485760's' 10485760's'");
+	test_refused(PROBE "parse 0x1f,3", "found 31',3' 31',3' 31',3'");
+	test_refused(PROBE "parse 5x3", "found 5'x3' 5'x3' 5'x3'");
+	test_refused(PROBE "parse 12abz", "found 12'abz' 12'abz' 4779'z'");
+	test_refused(PROBE "parse ms", "found 0'-' 0'-' 0'-'");
+	test_refused(PROBE "parse 99999999999999999999s", "found 0'-' 0'-' 0'-'");
+}
+
 static void a_named_vdev_has_a_path(void **state)
 {
 	struct vdevtest *t;
@@ -395,6 +407,7 @@ int main(void)
 		cmocka_unit_test(a_pulse_may_be_under_way_at_the_end),
 #endif
 		cmocka_unit_test(a_fatal_error_ends_the_start),
+		cmocka_unit_test(numbers_end_where_they_do),
 		cmocka_unit_test(a_named_vdev_has_a_path),
 		cmocka_unit_test(old_vdevs_build_and_run),
 	};
