@@ -25,6 +25,7 @@ struct guest_timer {
 	bool due;		  /* gcp's thread has been told */
 	struct guest_timer_data fired;
 	uint64_t start, deadline; /* ns; deadline 0: not armed */
+	uint64_t last;		  /* when it has gone off; 0: never */
 };
 
 struct clock {
@@ -108,7 +109,7 @@ static void clock_fire(struct clock *clock, struct guest_timer *t, uint64_t now)
 					      .host_current = now,
 					      .guest_notify_start = t->start,
 					      .guest_current = now };
-	t->start = t->deadline;
+	t->last = t->start = t->deadline;
 	t->deadline = 0;
 	if (!t->gcp || !t->gcp->engine->ops->vcpu_kick) {
 		timer_call(clock, t);
@@ -260,7 +261,7 @@ int guest_timer_notify(struct guest_timer *vtp, const struct guest_timer_data *t
 	uint64_t now = clock_now(vtp->clock->host);
 
 	pthread_mutex_lock(&vtp->clock->lock);
-	uint64_t from = tdp ? vtp->start : now;
+	uint64_t from = tdp && vtp->last ? vtp->last : now;
 
 	vtp->start = from;
 	/* Nothing goes off after the end of time. */

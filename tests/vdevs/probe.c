@@ -32,6 +32,7 @@ struct probe {
 	uint64_t keep;				       /* gram_find_free */
 	guest_intr_t line;
 	struct guest_timer *timer;
+	struct guest_timer_data fired;
 	struct sigevent event;
 	struct guest_power_state_notify *power;
 };
@@ -228,7 +229,7 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 		memcpy(&p->result, path + a[0], 8);
 		break;
 	case PROBE_TIMER:
-		p->error = (uint64_t)guest_timer_notify(p->timer, NULL, a[0]);
+		p->error = (uint64_t)guest_timer_notify(p->timer, a[1] ? &p->fired : NULL, a[0]);
 		break;
 	default:
 		p->error = ENOSYS;
@@ -287,7 +288,8 @@ static void probe_timer(vdev_t *vdp, void *data, const struct guest_timer_data *
 {
 	struct probe *p = vdp->v_device;
 
-	(void)data, (void)tdp;
+	(void)data;
+	p->fired = *tdp;
 	p->counters[PROBE_TIMERS] += gcp ? 0x100 : 1;
 }
 

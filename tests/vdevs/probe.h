@@ -19,7 +19,7 @@ enum command {
 	PROBE_CONTIG, /* address, length */
 	PROBE_POWER,
 	PROBE_HOST,  /* offset, write?, value */
-	PROBE_TIMER, /* ns */
+	PROBE_TIMER, /* ns, from the last firing? */
 	PROBE_PATH,  /* offset in the text */
 };
 

@@ -309,6 +309,26 @@ static void pulses_and_timers(void **state)
 	vdevtest_end(t);
 }
 
+/* What happened to the timer meanwhile does not count. */
+static void a_timer_goes_on_from_its_last_firing(void **state)
+{
+	struct vdevtest *t = test_start_stepped(PROBE);
+	uint64_t start = vdevtest_clock(t);
+
+	(void)state;
+	run(t, PROBE_TIMER, 1000, 0, 0);
+	assert_true(vdevtest_clock_set(t, start + 5000));
+	assert_int_equal(counter(t, PROBE_TIMERS), 0x100);
+	run(t, PROBE_TIMER, 0, 0, 0);
+	assert_true(vdevtest_clock_set(t, start + 6000));
+	run(t, PROBE_TIMER, 10000, 1, 0);
+	assert_true(vdevtest_clock_set(t, start + 10999));
+	assert_int_equal(counter(t, PROBE_TIMERS), 0x100);
+	assert_true(vdevtest_clock_set(t, start + 11000));
+	assert_int_equal(counter(t, PROBE_TIMERS), 0x200);
+	vdevtest_end(t);
+}
+
 #ifndef __SANITIZE_THREAD__
 /* The C library delivers an event when its vdev is gone: that is nobody's. */
 static void a_pulse_may_be_under_way_at_the_end(void **state)
@@ -403,6 +423,7 @@ int main(void)
 		cmocka_unit_test(calls_have_their_stage),
 		cmocka_unit_test(interrupts_are_assigned),
 		cmocka_unit_test(pulses_and_timers),
+		cmocka_unit_test(a_timer_goes_on_from_its_last_firing),
 #ifndef __SANITIZE_THREAD__
 		cmocka_unit_test(a_pulse_may_be_under_way_at_the_end),
 #endif
