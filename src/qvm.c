@@ -276,6 +276,31 @@ static int run(struct conf *conf, bool json)
 	return status;
 }
 
+/*
+ * Text may come from a pipe that nobody writes to: while it is read, and no vdev's code is there
+ * yet, these end the process. From then on they wait until the VM takes them.
+ */
+static void ends_mask(int how)
+{
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGHUP);
+	sigaddset(&ends, SIGQUIT);
+	pthread_sigmask(how, &ends, NULL);
+}
+
+static int read_text(struct conf *conf, char **words, int num_words)
+{
+	ends_mask(SIG_UNBLOCK);
+	int rc = conf_read_words(conf, 1, words, (unsigned)num_words);
+
+	ends_mask(SIG_BLOCK);
+	return rc;
+}
+
 static int configure(struct vdev_types *types, int argc, char **argv, int first_word, bool json)
 {
 	const struct conf_env env = { .ctx = types,
@@ -285,8 +310,7 @@ static int configure(struct vdev_types *types, int argc, char **argv, int first_
 	struct conf *conf = conf_new(&env);
 	int status = VM_STATUS_START_FAILED;
 
-	if (!conf || conf_read_words(conf, 1, argv + first_word, (unsigned)(argc - first_word)) ||
-	    conf_parse(conf)) {
+	if (!conf || read_text(conf, argv + first_word, argc - first_word) || conf_parse(conf)) {
 		log_write(LOG_SEV_FATAL, "out of memory");
 	} else if (conf->set_query.source) {
 		status = list_variables(conf);

@@ -110,7 +110,7 @@ int loader_loaded(struct loader *ld, const struct conf_load *load, uint64_t gpa,
 
 int loader_open(struct vm *vm, const struct conf_load *load)
 {
-	int fd = open(load->path.text, O_RDONLY | O_CLOEXEC);
+	int fd = open(load->path.text, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
 		conf_error(vm->conf, &load->path.pos, "cannot open '%s': %s", load->path.text,

@@ -187,6 +187,19 @@ static void vm_trees_find(struct conf *conf)
 	}
 }
 
+/* Tables have been read, and device trees have their own words for what is no file. */
+static void vm_load_check(struct conf *conf, const struct conf_load *l)
+{
+	struct stat st;
+
+	if (access(l->path.text, R_OK) || stat(l->path.text, &st))
+		conf_error(conf, &l->path.pos, "cannot read '%s': %s", l->path.text,
+			   strerror(errno));
+	else if (l->blob != CONF_BLOB_FDT && !S_ISREG(st.st_mode))
+		conf_error(conf, &l->path.pos, "cannot load '%s': it is not a regular file",
+			   l->path.text);
+}
+
 int vm_plan(struct conf *conf, struct vm **ret_vm)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -251,10 +264,8 @@ int vm_plan(struct conf *conf, struct vm **ret_vm)
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < conf->num_loads; i++)
-		if (conf->loads[i].blob != CONF_BLOB_ACPI &&
-		    access(conf->loads[i].path.text, R_OK) != 0)
-			conf_error(conf, &conf->loads[i].path.pos, "cannot read '%s': %s",
-				   conf->loads[i].path.text, strerror(errno));
+		if (conf->loads[i].blob != CONF_BLOB_ACPI)
+			vm_load_check(conf, &conf->loads[i]);
 	return conf->num_errors ? -EINVAL : 0;
 }
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """qvm without KVM: mistakes in files, dryrun, the ACPI tables. No board is needed."""
 import json
+import os
 import pathlib
 import re
+import signal
 import struct
 import subprocess
 
@@ -28,6 +30,27 @@ def test_all_mistakes_of_all_files_in_one_run(tmp_path):
     for part in ("vm.qvmconf:1:5: error:", "vm.qvmconf:3:6: error:", "did you mean 'virtio-blk'?", "~~~",
                  "vm.qvmconf:4:6: error:", "other.qvmconf:1:17: error:", "did you mean 'hostdev'?", "other.qvmconf:2:11: error:"):
         assert part in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("words", [("dryrun",), ()])
+@pytest.mark.parametrize("load", ["load", "initrd load", "data load 0x100000,"])
+def test_what_is_loaded_is_a_file(tmp_path, load, words):
+    """A pipe that nobody writes keeps nobody waiting."""
+    os.mkfifo(tmp_path / "pipe")
+    result = qvm(tmp_path, f"ram 16m\n{load + ' ' if load[-1] != ',' else load}pipe\n", *words)
+    assert result.returncode == 65 and "cannot load 'pipe': it is not a regular file" in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_signals_end_what_waits_for_its_configuration(tmp_path, number):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen([QVM, "@pipe", "dryrun"], cwd=tmp_path) as process:
+        try:
+            with open(tmp_path / "pipe", "w", encoding="ascii"):
+                process.send_signal(number)
+                assert process.wait(timeout=30) == -number
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("text,said", [
