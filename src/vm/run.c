@@ -320,18 +320,30 @@ void vm_button_line(void *ctx, bool level)
 		(void)guest_intr_signal(&vm->button_intr, level ? GIS_ON : GIS_OFF);
 }
 
+/* Those that ask for the end come first. */
+static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+enum { NUM_ENDS = 4 };
+
+/* What was ignored when the VM was started, as by nohup, is left alone. It is pending all the same
+ * when it comes, since all signals are blocked. */
+static bool vm_takes(int signo)
+{
+	struct sigaction act;
+
+	return sigaction(signo, NULL, &act) == 0 && act.sa_handler != SIG_IGN;
+}
+
 /* A dump is given up for the end of the VM, whoever wants that. */
 static bool vm_wants_end(void *ctx)
 {
-	static const int ends[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
 	struct vm *vm = ctx;
 	sigset_t pending;
 
 	if (atomic_load(&vm->end) >= 0)
 		return true;
 	sigpending(&pending);
-	for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
-		if (sigismember(&pending, ends[i]))
+	for (unsigned i = 0; i < NUM_ENDS; i++)
+		if (sigismember(&pending, signals[i]) && vm_takes(signals[i]))
 			return true;
 	return false;
 }
@@ -454,13 +466,13 @@ static void vm_signal(struct vm *vm, int signal_fd)
 
 static void vm_wait(struct vm *vm)
 {
-	static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
-	sigset_t signals;
+	sigset_t taken;
 
-	sigemptyset(&signals);
-	for (unsigned i = 0; i < ARRAY_LEN(taken); i++)
-		sigaddset(&signals, taken[i]);
-	int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigemptyset(&taken);
+	for (unsigned i = 0; i < ARRAY_LEN(signals); i++)
+		if (vm_takes(signals[i]))
+			sigaddset(&taken, signals[i]);
+	int signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
 	struct pollfd fds[] = { { .fd = vm->end_fd, .events = POLLIN },
 				{ .fd = signal_fd, .events = POLLIN } };
 

@@ -146,6 +146,17 @@ def test_a_stock_guest_does_not_notice_dumps(host):
     assert result.status == 0 and marked(result.text.replace("\r\n", "\n"), "bad") == "0"
 
 
+def test_a_signal_that_was_ignored_stays_so(host):
+    """As under nohup: without an ioapic the first SIGHUP would end the VM."""
+    host.board.push(DOTS, "/tmp/guest.bin")
+    host.prepare(RAW + "vdev ser8250 hostdev >-\n")
+    command = host.board.popen(f"trap '' HUP; exec {host.command()} < /dev/null")
+    command.read_until(r"R\.", timeout=60)
+    host.run("pkill -HUP -x qvm")
+    command.read_until(r"\.\.", timeout=60)
+    assert "without telling the guest" not in stop(host, command).error
+
+
 def test_no_dump_without_a_place(host):
     command = start_dots(host, "")
     host.run("pkill -USR2 -x qvm")
