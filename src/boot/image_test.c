@@ -386,6 +386,7 @@ static void test_pvh_start(void **state)
 
 static void test_no_start(void **state)
 {
+	static const struct boot_module low[] = { { 4 * MIB, 0x1234 }, { 0x4ff, 2 } };
 	struct boot_range no_low[] = { { MIB, RAM_LEN - MIB, BOOT_RANGE_RAM } };
 	struct boot_image image = { .num_segments = 1,
 				    .segments = { { MIB, MIB, 0, 0 } },
@@ -406,6 +407,10 @@ static void test_no_start(void **state)
 	image.segments[0].gpa = 0x2ffff;
 	assert_int_equal(pvh_start(&in, &e, &why), -EEXIST);
 	image.segments[0].gpa = 0x30000;
+	assert_int_equal(pvh_start(&in, &e, &why), 0);
+	in.modules = low;
+	assert_int_equal(pvh_start(&in, &e, &why), -EEXIST);
+	in.num_modules = 1;
 	assert_int_equal(pvh_start(&in, &e, &why), 0);
 	e.rip = 42;
 	memset(text, 'x', 0x10000);

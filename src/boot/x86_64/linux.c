@@ -201,6 +201,11 @@ static int load_initrd(const struct linux_boot *in, const struct kernel_file *k,
 		if (!range_inside(gpa, len, 0, end))
 			return linux_fail(-EFBIG, "the kernel wants its initrd at a lower address",
 					  ret_why);
+		if (range_overlaps(gpa, len, LINUX_GDT, LINUX_LOW_END - LINUX_GDT))
+			return linux_fail(-EEXIST,
+					  "its initrd would lie over 0x500 to 0x30000, where the "
+					  "boot data goes",
+					  ret_why);
 		if (range_overlaps(gpa, len, entry->kernel_gpa, entry->kernel_len))
 			return linux_fail(-EEXIST,
 					  "its initrd would lie over the kernel, which needs room "
@@ -374,6 +379,12 @@ int linux_start(const struct linux_boot *in, const struct boot_image *image,
 		return linux_fail(-EEXIST,
 				  "it lies over 0x500 to 0x30000, where the boot data goes",
 				  ret_why);
+	if (range_overlaps(initrd->gpa, initrd->len, LINUX_GDT, LINUX_LOW_END - LINUX_GDT))
+		return linux_fail(-EEXIST,
+				  "its initrd lies over 0x500 to 0x30000, where the boot data goes",
+				  ret_why);
+	if (!range_inside(initrd->gpa, initrd->len, 0, LINUX_MAPPED_LEN))
+		return linux_fail(-EFBIG, "its initrd lies above 4 GiB", ret_why);
 	memcpy(k.raw_header, &k.hdr, sizeof(k.hdr));
 	r = write_low_memory(in, &k, &entry, ret_why);
 	if (r < 0)

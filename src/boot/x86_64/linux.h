@@ -79,7 +79,8 @@ int linux_probe(const void *head, size_t len, const char **ret_why) MUST_CHECK;
  * On failure *ret_why is a sentence that goes after "cannot boot FILE: "; guest memory may be
  * partly written. -ENOEXEC: not a kernel we can boot, truncated, or header values that make no
  * sense; -EFBIG: kernel or initrd do not fit into RAM; -E2BIG: command line longer than the kernel
- * takes; -EEXIST: an initrd's address is the kernel's; -EINVAL: bad arguments; else pread's errno.
+ * takes; -EEXIST: an initrd's address is the kernel's or in low memory; -EINVAL: bad arguments;
+ * else pread's errno.
  */
 int linux_load(const struct linux_boot *in, struct linux_entry *ret,
 	       const char **ret_why) MUST_CHECK;
@@ -88,8 +89,8 @@ int linux_load(const struct linux_boot *in, struct linux_entry *ret,
  * Start an ELF program without an entry protocol of its own as a bzImage's unpacked kernel is
  * started: the same low memory, in (r)si the zero page; 64-bit mode, or for a 32-bit program
  * protected mode without paging, where cr3 is 0. The image is loaded already, and the initrd if its
- * len is not 0; in's file descriptors are not used. Errors as linux_load; -EEXIST: the image lies
- * in low memory.
+ * len is not 0; in's file descriptors are not used. Errors as linux_load; -EEXIST: the image or its
+ * initrd lies in low memory.
  */
 int linux_start(const struct linux_boot *in, const struct boot_image *image,
 		const struct boot_module *initrd, struct linux_entry *ret,

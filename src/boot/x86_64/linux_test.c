@@ -361,6 +361,14 @@ static void test_initrd_at_an_address(void **state)
 	expect_failure(&t, -EFBIG, "lower address");
 	t.in.initrd_gpa = UINT64_MAX;
 	expect_failure(&t, -EFBIG, "lower address");
+	t.initrd_size = 4096;
+	t.in.initrd_gpa = LINUX_LOW_END - 1;
+	expect_failure(&t, -EEXIST, "boot data");
+	t.initrd_size = LINUX_GDT + 1;
+	t.in.initrd_gpa = 0;
+	expect_failure(&t, -EEXIST, "boot data");
+	t.in.initrd_gpa = LINUX_LOW_END;
+	assert_int_equal(load(&t), 0);
 	teardown(&t);
 }
 
@@ -371,6 +379,7 @@ static void test_start_of_a_program(void **state)
 				    .entry = 2 * MIB + 4,
 				    .num_segments = 1,
 				    .segments = { { 2 * MIB, MIB, 0, 0 } } };
+	const struct boot_module low = { LINUX_LOW_END - 1, 1 }, high = { 0xfffff000, 0x1001 };
 	const struct boot_module initrd = { 4 * MIB, 0x1234 };
 	struct bench t;
 	uint64_t code;
@@ -391,6 +400,8 @@ static void test_start_of_a_program(void **state)
 	assert_int_equal(t.entry.cr3, 0);
 	memcpy(&code, t.g.ram + t.entry.gdt_base + t.entry.code_selector, sizeof(code));
 	assert_int_equal(code, 0x00cf9b000000ffff);
+	assert_int_equal(linux_start(&t.in, &image, &low, &t.entry, &t.why), -EEXIST);
+	assert_int_equal(linux_start(&t.in, &image, &high, &t.entry, &t.why), -EFBIG);
 	image.segments[0].gpa = LINUX_LOW_END - 1;
 	assert_int_equal(linux_start(&t.in, &image, &initrd, &t.entry, &t.why), -EEXIST);
 	image.segments[0].gpa = LINUX_LOW_END;

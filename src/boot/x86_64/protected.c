@@ -69,6 +69,14 @@ int protected_prepare(const struct protected_boot *in, uint64_t entry, struct pr
 		return protected_fail(-EEXIST,
 				      "it lies over 0x500 to 0x30000, where the boot data goes",
 				      ret_why);
+	for (size_t i = 0; i < in->num_modules; i++)
+		if (range_overlaps(in->modules[i].gpa, in->modules[i].len, LINUX_GDT,
+				   LINUX_LOW_END - LINUX_GDT))
+			return protected_fail(
+				-EEXIST,
+				"an initrd of it lies over 0x500 to 0x30000, where the boot data "
+				"goes",
+				ret_why);
 	low = boot_memory_map(&in->memory, LINUX_GDT, LINUX_LOW_END - LINUX_GDT);
 	if (!low)
 		return protected_fail(

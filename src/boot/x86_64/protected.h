@@ -4,9 +4,9 @@
  * (PVH's or multiboot's start information, memory map, command line, modules), and with which
  * registers the boot vCPU has to start; the engine applies them.
  *
- * All of it lies where x86_64/linux.h has the same things, so an image may not reach there. Called
- * by whoever assembles the VM after the image and its modules are loaded, on that thread, before
- * any vCPU runs. Nothing is allocated.
+ * All of it lies where x86_64/linux.h has the same things, so neither image nor modules may reach
+ * there. Called by whoever assembles the VM after the image and its modules are loaded, on that
+ * thread, before any vCPU runs. Nothing is allocated.
  */
 #ifndef BOOT_X86_64_PROTECTED_H
 #define BOOT_X86_64_PROTECTED_H
@@ -39,7 +39,8 @@ struct protected_entry {
  * Write the low page's descriptor table and command line, for both protocols. *ret_page is the host
  * address of LINUX_ZERO_PAGE, for what is handed over; entry->rip is checked to be below 4 GiB.
  * -EINVAL: bad ranges or too many; -E2BIG: the command line; -EFBIG: no RAM at 0x500 to 0x30000;
- * -EEXIST: the image is there. *ret_why is a sentence that goes after "cannot load FILE: ".
+ * -EEXIST: the image or a module is there. *ret_why is a sentence that goes after "cannot load
+ * FILE: ".
  */
 int protected_prepare(const struct protected_boot *in, uint64_t entry, struct protected_entry *ret,
 		      uint8_t **ret_page, const char **ret_why) MUST_CHECK;
