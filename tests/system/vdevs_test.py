@@ -111,6 +111,18 @@ def test_verified_boot_patches_memory_and_registers(host):
     assert other.status == 64 and other.text == ""
 
 
+def test_verified_boot_wants_a_digest_of_a_users_table(host):
+    table = bytearray(b"SSDT" + struct.pack("<IBB6s8sI4sI", 36, 2, 0, b"USERS ", b"OWNTABLE", 7, b"TEST", 1))
+    table[9] = -sum(table) & 0xff
+    host.board.push(bytes(table), "/tmp/t.aml")
+    configuration = ("ram 16m\nload 0x8000,/payload/hi.bin\nacpi load /tmp/t.aml\nvdev ser8250 hostdev >-\n"
+                     f"vdev verified-boot digest {hashlib.sha256(guests.RAW_HI).hexdigest()},/payload/hi.bin\n")
+    result = host.qvm(configuration, check=False)
+    assert result.status == 64 and result.text == ""
+    assert "'/tmp/t.aml' is loaded and has no digest: the guest does not start" in result.error
+    assert host.qvm(configuration + f"digest {hashlib.sha256(table).hexdigest()},/tmp/t.aml\n").text == "Hi\n"
+
+
 # Nine seconds later than in the file: the guest must listen first, and a board may be slow.
 RECORDING = re.sub(r"^E: 0\.(?!000000)", "E: 9.", (pathlib.Path(__file__).resolve().parents[2] / "vdevs/virtio-input/hello.evemu").read_text(),
                    flags=re.M)
