@@ -114,7 +114,7 @@ static void render_source(const struct conf *c, struct strbuf *out, const struct
 	strbuf_add_text(out, total > to ? "...\n" : "\n");
 	strbuf_fill(out, ' ', start - from + (from ? 3 : 0));
 	strbuf_add_char(out, '^');
-	strbuf_fill(out, '~', MIN(width, to - start) - 1);
+	strbuf_fill(out, '~', MIN(width, MAX(to - start, 1u)) - 1);
 	strbuf_add_char(out, '\n');
 }
 
