@@ -463,6 +463,16 @@ void conf_vdev_check_intr(struct conf *c, unsigned index, struct conf_intr *intr
 	}
 }
 
+/* The word alone is about who reports to the local APICs. */
+static void vdev_check_apic(struct conf *c, const struct conf_vdev *v, const struct conf_intr *intr)
+{
+	if (intr->has_line || !v->type || v->type->pic)
+		return;
+	conf_error(c, &intr->pos, "only an ioapic takes '%s', and vdev %s is none", intr->text,
+		   v->type_name.text);
+	conf_expected(c, "PIC:LINE with the name of an interrupt controller, such as ioapic:4");
+}
+
 void conf_vdev_check_all(struct conf *c)
 {
 	for (unsigned i = 0; i < c->num_vdevs; i++) {
@@ -471,7 +481,9 @@ void conf_vdev_check_all(struct conf *c)
 		vdev_check_required(c, v);
 		vdev_check_safety(c, v);
 		vdev_check_name(c, i);
-		for (unsigned k = 0; k < v->num_intrs; k++)
+		for (unsigned k = 0; k < v->num_intrs; k++) {
 			conf_vdev_check_intr(c, i, &v->intrs[k]);
+			vdev_check_apic(c, v, &v->intrs[k]);
+		}
 	}
 }
