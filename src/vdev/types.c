@@ -204,7 +204,7 @@ static enum conf_space default_space(unsigned flags)
 {
 	if (flags & VFF_VDEV_X86_IO)
 		return CONF_SPACE_IO;
-	return flags & VFF_VDEV_MEM || !(flags & VFF_VDEV_PCI) ? CONF_SPACE_MEM : CONF_SPACE_PCI;
+	return flags & VFF_VDEV_PCI ? CONF_SPACE_PCI : CONF_SPACE_MEM;
 }
 
 /* Of what is registered. */

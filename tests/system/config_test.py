@@ -112,6 +112,14 @@ def test_a_virtio_vdev_in_memory_has_a_place_and_a_line(tmp_path, text, said):
     assert said in result.stderr, result.stderr
 
 
+def test_a_virtio_place_without_a_prefix_is_on_pci(tmp_path):
+    """And an address is one in memory."""
+    result = qvm(tmp_path, "ram 1m\nvdev virtio-entropy loc 0:3\nvdev shmem loc 0:4.0\n" + MMIO.replace("0x1c0d0000", "1c0d0000"), "dryrun")
+    assert result.returncode == 0, result.stderr
+    for part in ("00:03.0  1af4:1044", "00:04.0  ", "00001c0d0000-00001c0d01ff  vdev   vdev virtio-entropy 'a'"):
+        assert part in result.stdout, result.stdout
+
+
 def test_a_pc_has_no_device_tree(tmp_path):
     (tmp_path / "x").write_bytes(b"")
     (tmp_path / "tree").write_bytes(b"\xd0\x0d\xfe\xed")
