@@ -217,6 +217,16 @@ def test_acpi_tables_have_nothing_to_complain_of(tmp_path):
                 assert "0 Errors, 0 Warnings, 0 Remarks" in said, said
 
 
+def test_acpi_tables_lie_beside_what_has_an_address(tmp_path):
+    """A guest too small for the place where firmware has them, and a file where they would lie."""
+    (tmp_path / "small").write_bytes(bytes(0x4000))
+    result = qvm(tmp_path, "ram 512k\nset acpi-dump-dir .\nload 70000,small\n", "dryrun")
+    assert result.returncode == 0, result.stderr
+    root = (tmp_path / "RSDT.dat").read_bytes()
+    tables = struct.unpack_from(f"<{(len(root) - 36) // 4}I", root, 36)
+    assert tables and all(0x1000 <= at < 0x70000 or 0x74000 <= at < 0x80000 for at in tables), [hex(at) for at in tables]
+
+
 def test_virtio_devices_in_memory_are_in_the_acpi_tables(tmp_path):
     """One LNRO0005 each, with its place and its line, level-triggered; above 4 GiB too. shmem has no id there."""
     text = ("ram 256m\nset acpi-dump-dir .\n" + guests.PLATFORM + "vdev ioapic name gic loc 0xfec10000 pins 64\n"

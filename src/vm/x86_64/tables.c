@@ -186,6 +186,18 @@ static size_t tables_extra(const struct vm *vm)
 	return len;
 }
 
+/* What the user gave an address lies there: nothing that has none may take its place. */
+static void loads_carve(const struct vm *vm, struct ranges *r)
+{
+	for (unsigned i = 0; i < vm->conf->num_loads; i++) {
+		const struct conf_load *l = &vm->conf->loads[i];
+		uint64_t end = l->addr + loader_file_size(l);
+
+		if (l->has_addr && end > l->addr)
+			ranges_carve(r, l->addr, end, BOOT_RANGE_RESERVED);
+	}
+}
+
 /* Where firmware has its tables if there is memory, else at the top of the memory below 4 GiB. */
 static int tables_place(struct vm *vm, struct ranges *r, uint64_t *ret_gpa, size_t *ret_len)
 {
@@ -199,7 +211,10 @@ static int tables_place(struct vm *vm, struct ranges *r, uint64_t *ret_gpa, size
 		*ret_len = RESET_STUB_GPA - ADDRESS_TABLES;
 		return 0;
 	}
-	struct boot_memory mem = loader_memory(vm, r);
+	struct ranges left = *r;
+
+	loads_carve(vm, &left);
+	struct boot_memory mem = loader_memory(vm, &left);
 	int rc = boot_memory_find_high(&mem, room, 0x1000, 0, 1ull << 32, &gpa);
 
 	if (rc)
