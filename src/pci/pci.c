@@ -468,3 +468,10 @@ const char *pci_device_name(const struct pci_device *dev)
 {
 	return dev->name;
 }
+
+const char *pci_place_owner(const struct pci_bus *pb, int devfn)
+{
+	if (devfn < 0 || devfn >= PCI_NUM_DEVFN || !pb->devices[devfn])
+		return NULL;
+	return pb->devices[devfn]->name;
+}

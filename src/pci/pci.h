@@ -226,6 +226,8 @@ bool pci_msix_enabled(const struct pci_device *dev);
 unsigned pci_msix_vectors(const struct pci_device *dev);
 /* As in struct pci_device_info. */
 const char *pci_device_name(const struct pci_device *dev);
+/* Likewise, of the function at that place; NULL: there is none. */
+const char *pci_place_owner(const struct pci_bus *pb, int devfn);
 
 /*
  * The function asks for its interrupt pin: the Interrupt Status bit, and the level of its line.

@@ -24,11 +24,36 @@ int pci_place(const vdev_t *vdp, int *ret_devfn)
 	return EOK;
 }
 
+const struct conf_pos *vdev_host_function_pos(const struct vdev_host *host, const char *name)
+{
+	const struct vdev_instance *vi = host->first;
+
+	while (vi && vi->label != name)
+		vi = vi->next;
+	if (!vi)
+		return NULL;
+	return vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos;
+}
+
+static int pci_taken(const vdev_t *vdp)
+{
+	const struct vdev_host *host = vdev_instance_of(vdp)->host;
+	uint64_t at = vdp->v_block.location;
+	const char *owner = pci_place_owner(
+		host->pci, PCI_DEVFN((int)QSL_PCI_DEV(at), (int)QSL_PCI_FUNC(at)));
+	const struct conf_pos *pos = vdev_host_function_pos(host, owner);
+	int err = qvmx_refuse(vdp, "that PCI place is taken by %s", owner);
+
+	if (pos)
+		conf_note(host->conf, pos, "%s is here", owner);
+	return err;
+}
+
 int pci_answer(const vdev_t *vdp, int rc)
 {
 	switch (rc) {
 	case -EEXIST:
-		return qvmx_refuse(vdp, "that PCI place is taken");
+		return pci_taken(vdp);
 	case -ENOSPC:
 		return qvmx_refuse(vdp, "all 31 device numbers of PCI bus 0 are in use");
 	default:

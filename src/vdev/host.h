@@ -327,7 +327,7 @@ unsigned pic_pin(const guest_intr_t *intr);
 struct vdev_line *pic_line_of(const guest_intr_t *gip);
 /* 0: *ret_intr is the line of that number; -ENOENT: there is none; errors of plan_intr_add. */
 int pic_line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how, const char *owner,
-		   guest_intr_t *ret_intr);
+		   const struct conf_pos *pos, guest_intr_t *ret_intr);
 /* One more interrupt of vi, which becomes one more source of its line. */
 int pic_intr_keep(struct vdev_instance *vi, guest_intr_t *intr);
 /* Per architecture, after ASSIGN: fills in host->machine. */
@@ -353,6 +353,9 @@ bool vio_ending(struct vio_state_internal *vio);
 int pci_place(const vdev_t *vdp, int *ret_devfn);
 /* What came of adding the function, 0 or a negative errno: a positive one, with a sentence. */
 int pci_answer(const vdev_t *vdp, int rc);
+/* Where the file has the vdev with the PCI function of that name (pci_device_name); NULL: it is no
+ * vdev's. */
+const struct conf_pos *vdev_host_function_pos(const struct vdev_host *host, const char *name);
 /* Wait up to timeout_ms (-1: for ever) and call back for what is ready; returns how many. */
 unsigned loop_batch(struct loop *loop, int timeout_ms);
 int loop_start(struct loop *loop);

@@ -238,7 +238,7 @@ static struct vdev_instance *pic_of_gsi(const struct vdev_host *host, unsigned g
 }
 
 int pic_line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how, const char *owner,
-		   guest_intr_t *ret_intr)
+		   const struct conf_pos *pos, guest_intr_t *ret_intr)
 {
 	unsigned pin;
 	struct vdev_instance *pic = pic_of_gsi(host, gsi, &pin);
@@ -246,7 +246,7 @@ int pic_line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how,
 	if (!pic)
 		return -ENOENT;
 	const struct plan_intr use = {
-		.pic = pic_name(pic), .line = pin, .use = how, .owner = owner
+		.pic = pic_name(pic), .line = pin, .use = how, .owner = owner, .pos = *pos
 	};
 	int rc = plan_intr_add(host->plan, &use);
 
@@ -258,6 +258,7 @@ int pic_line_claim(struct vdev_host *host, unsigned gsi, enum plan_intr_use how,
 bool vdev_host_line_claim(struct vdev_host *host, unsigned gsi, const char *owner,
 			  guest_intr_t *ret_intr)
 {
+	static const struct conf_pos nowhere;
 	guest_intr_t intr;
 	unsigned pin;
 	const struct vdev_instance *pic = pic_of_gsi(host, gsi, &pin);
@@ -266,7 +267,7 @@ bool vdev_host_line_claim(struct vdev_host *host, unsigned gsi, const char *owne
 		if (host->plan->intrs[i].line == pin &&
 		    !strcmp(host->plan->intrs[i].pic, pic_name(pic)))
 			return false;
-	if (pic_line_claim(host, gsi, PLAN_INTR_ALONE, owner, &intr) || line_add(&intr))
+	if (pic_line_claim(host, gsi, PLAN_INTR_ALONE, owner, &nowhere, &intr) || line_add(&intr))
 		return false;
 	*ret_intr = intr;
 	return true;

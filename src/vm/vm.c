@@ -119,9 +119,10 @@ static int vm_pci_place(struct vm *vm)
 	int rc = pci_bus_place(vm->pci, &dev, &bar);
 
 	if (rc == -ENOSPC) {
-		conf_error(vm->conf, NULL,
-			   "the PCI memory window is full: no place for BAR %u of %s", bar,
-			   pci_device_name(dev));
+		const char *name = pci_device_name(dev);
+
+		conf_error(vm->conf, vdev_host_function_pos(vm->vdevs, name),
+			   "the PCI memory window is full: no place for BAR %u of %s", bar, name);
 		rc = 0;
 	}
 	return rc;

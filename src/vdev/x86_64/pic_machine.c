@@ -69,7 +69,7 @@ static int machine_timer_line(struct vdev_host *host, struct vdev_instance *vi)
 
 	if (vi->num_intrs)
 		return 0;
-	int rc = pic_line_claim(host, 0, PLAN_INTR_YIELDS, vi->label, &intr);
+	int rc = pic_line_claim(host, 0, PLAN_INTR_YIELDS, vi->label, &vi->conf->pos, &intr);
 
 	return rc ? (rc == -ENOMEM ? rc : 0) : pic_intr_keep(vi, &intr);
 }
