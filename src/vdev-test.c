@@ -276,6 +276,17 @@ static int drive(const struct arguments *args, struct vdevtest *t, FILE *in, FIL
 	return end == SCRIPT_DONE ? 0 : end == SCRIPT_DIVERGED ? STATUS_DIVERGED : STATUS_USAGE;
 }
 
+/* False, with a message: not all that was written is there. */
+static bool written(FILE *out, const char *name)
+{
+	bool good = !ferror(out);
+
+	if (fclose(out) == 0 && good)
+		return true;
+	fprintf(stderr, "vdev-test: %s: not all could be written\n", name);
+	return false;
+}
+
 static int run(const struct arguments *args)
 {
 	FILE *in = NULL, *out = NULL, *trace = NULL;
@@ -300,10 +311,13 @@ static int run(const struct arguments *args)
 	}
 	if (in)
 		fclose(in);
-	if (out)
+	/* A peer need not wait for the last reply. */
+	if (out && (args->connect || args->listen))
 		fclose(out);
-	if (trace)
-		fclose(trace);
+	else if (out && !written(out, "standard output") && !status)
+		status = STATUS_USAGE;
+	if (trace && !written(trace, args->trace) && !status)
+		status = STATUS_USAGE;
 	return status;
 }
 

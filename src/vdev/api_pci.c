@@ -39,8 +39,8 @@ static int pci_taken(const vdev_t *vdp)
 {
 	const struct vdev_host *host = vdev_instance_of(vdp)->host;
 	uint64_t at = vdp->v_block.location;
-	const char *owner = pci_place_owner(
-		host->pci, PCI_DEVFN((int)QSL_PCI_DEV(at), (int)QSL_PCI_FUNC(at)));
+	const char *owner =
+		pci_place_owner(host->pci, PCI_DEVFN((int)QSL_PCI_DEV(at), (int)QSL_PCI_FUNC(at)));
 	const struct conf_pos *pos = vdev_host_function_pos(host, owner);
 	int err = qvmx_refuse(vdp, "that PCI place is taken by %s", owner);
 

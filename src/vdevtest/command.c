@@ -127,6 +127,32 @@ const char *command_words(struct command *c, char **words, unsigned num)
 	return NULL;
 }
 
+/* A word is one line. */
+static void escape(FILE *trace, const char *word)
+{
+	for (; *word; word++) {
+		if (*word == '\n')
+			fputs("\\n", trace);
+		else if (*word == '\\')
+			fputs("\\\\", trace);
+		else
+			fputc(*word, trace);
+	}
+}
+
+static void unescape(char *word)
+{
+	char *to = word;
+
+	for (; *word; word++) {
+		bool escaped = word[0] == '\\' && (word[1] == 'n' || word[1] == '\\');
+
+		word += escaped;
+		*to++ = escaped && *word == 'n' ? '\n' : *word;
+	}
+	*to = '\0';
+}
+
 void command_to_trace(const struct command *c, FILE *trace)
 {
 	fprintf(trace, "# vdev-test trace\n# seed %llu\n", (unsigned long long)c->seed);
@@ -138,8 +164,11 @@ void command_to_trace(const struct command *c, FILE *trace)
 			(unsigned long long)c->fails[i].times);
 	for (unsigned i = 0; i < c->num_standins; i++)
 		fprintf(trace, "# stand-in %s\n", c->standins[i]);
-	for (unsigned i = 0; i < c->num_words; i++)
-		fprintf(trace, "# word %s\n", c->words[i]);
+	for (unsigned i = 0; i < c->num_words; i++) {
+		fputs("# word ", trace);
+		escape(trace, c->words[i]);
+		fputc('\n', trace);
+	}
 }
 
 const char *command_from_trace(struct command *c, const char *path, bool words)
@@ -172,9 +201,12 @@ const char *command_from_trace(struct command *c, const char *path, bool words)
 				why = "the trace has too many folders";
 		} else if (words && strncmp(value, "# word ", 7) == 0 &&
 			   c->num_words < COMMAND_MAX_WORDS) {
+			unescape(value + 7);
 			c->words[c->num_words++] = value + 7;
 		}
 	}
+	if (ferror(in))
+		why = "the trace cannot be read";
 	if (words && !c->num_words && !why)
 		why = "the trace does not say which vdev: name it";
 	free(line);

@@ -427,6 +427,21 @@ static void shorten(struct fuzzer *f, char *text, const char *what, unsigned tri
 	free(trial);
 }
 
+/* For a shell, on one line. */
+static void quote(FILE *out, const char *word)
+{
+	fputs(" '", out);
+	for (; *word; word++) {
+		if (*word == '\n')
+			fputs("'$'\\n''", out);
+		else if (*word == '\'')
+			fputs("'\\''", out);
+		else
+			fputc(*word, out);
+	}
+	fputc('\'', out);
+}
+
 static void script_write(struct fuzzer *f, const char *text, const char *what, bool again)
 {
 	const struct command *c = f->setup->command;
@@ -446,7 +461,7 @@ static void script_write(struct fuzzer *f, const char *text, const char *what, b
 	for (unsigned i = 0; i < c->num_standins; i++)
 		fprintf(out, " --stand-in %s", c->standins[i]);
 	for (unsigned i = 0; i < c->num_words; i++)
-		fprintf(out, " '%s'", c->words[i]);
+		quote(out, c->words[i]);
 	fprintf(out, "\n%s", text);
 	fclose(out);
 	printf("%s: %u lines%s\n", path, count_lines(text),

@@ -33,9 +33,9 @@ class Fuzz(unittest.TestCase):
                          "".join(p.read_text() for p in self.folder.glob("crash-*")))
         return done.stdout
 
-    def found(self, mistake, *options):
+    def found(self, mistake, *options, more=()):
         """The script of what was found, and how vdev-test ends with it."""
-        words = [vdev("buggy"), "mistake", str(mistake)]
+        words = [vdev("buggy"), "mistake", str(mistake), *more]
         said = self.fuzz(words, "--runs", "200000", "--seconds", "120", *options, status=1)
         script = self.folder / "crash-1.qtest"
         again = subprocess.run([BUILD / "vdev-test", "--script", script, "--limit", "2", *words], capture_output=True, text=True,
@@ -44,8 +44,9 @@ class Fuzz(unittest.TestCase):
         return said, lines, again
 
     def test_an_abort(self):
-        said, lines, again = self.found(1)
+        said, lines, again = self.found(1, more=("cmdline", "it's\na b"))
         self.assertLessEqual(len(lines), 3, lines)
+        self.assertIn(" 'it'\\''s'$'\\n''a b'\n", (self.folder / "crash-1.qtest").read_text())
         self.assertNotEqual(again.returncode, 0)
         self.assertRegex(again.stderr, r"crash-1.qtest:\d+: (SIGABRT|a sanitizer's report)")
         self.assertIn("vdev-buggy.so", said)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vdevtest/script.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +156,15 @@ static const char *reply_of(struct script *s)
 	return start ? start + 1 : s->said.data;
 }
 
+/* Of a file: not all of it was read. */
+static bool read_failed(FILE *in, const char *name)
+{
+	if (!ferror(in))
+		return false;
+	fprintf(stderr, "vdev-test: %s: %s\n", name, strerror(errno));
+	return true;
+}
+
 enum script_end script_run(struct script *s, FILE *in, const char *name)
 {
 	enum script_end end = SCRIPT_DONE;
@@ -182,6 +192,9 @@ enum script_end script_run(struct script *s, FILE *in, const char *name)
 			fprintf(stderr, "vdev-test: %s:%u: %s: %s\n", name, number, line,
 				reply_of(s));
 	}
+	/* A peer may go away as it likes. */
+	if (end == SCRIPT_DONE && !s->setup.lenient && read_failed(in, name))
+		end = SCRIPT_WRONG;
 	free(line);
 	return end;
 }
@@ -247,6 +260,8 @@ enum script_end script_replay(struct script *s, FILE *in, const char *name)
 			end = SCRIPT_WRONG;
 		}
 	} while (n >= 0 && end == SCRIPT_DONE);
+	if (end == SCRIPT_DONE && read_failed(in, name))
+		end = SCRIPT_WRONG;
 	strbuf_free(&asked);
 	strbuf_free(&then);
 	free(line);

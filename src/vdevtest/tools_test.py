@@ -291,6 +291,29 @@ class Traces(Bench):
         self.run_test([], options=["--replay", str(path)], status=2)
 
 
+    def test_words_with_line_breaks(self):
+        path = self.folder / "trace"
+        words = [vdev("pckeyboard"), "cmdline", "a \nb \\n c\\\\n\\"]
+        self.script(words, "inb 0x64\n", options=["--trace", str(path)])
+        self.run_test([], options=["--replay", str(path), "--trace", str(self.folder / "again")])
+        head = [line for line in path.read_text().splitlines() if line.startswith("# word")]
+        self.assertEqual(head[-1], "# word a \\nb \\\\n c\\\\\\\\n\\\\")
+        self.assertEqual([line for line in (self.folder / "again").read_text().splitlines() if line.startswith("# word")], head)
+
+    def test_what_cannot_be_read_or_written_is_no_success(self):
+        keyboard, script = vdev("pckeyboard"), self.file("one", "inb 0x64\n")
+        self.run_test([keyboard], options=["--script", "/"], status=2)
+        self.assertIn("/: Is a directory", self.errors)
+        for words in ([], [keyboard]):
+            self.run_test(words, options=["--replay", "/"], status=2)
+            self.assertIn("the trace cannot be read", self.errors)
+        self.run_test([keyboard], options=["--script", script, "--trace", "/dev/full"], status=2)
+        self.assertIn("/dev/full: not all could be written", self.errors)
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([BUILD / "vdev-test", "--script", script, keyboard], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(done.returncode, 2, done.stderr)
+
+
 class Program(Bench):
     def test_wrong_lines_have_numbers(self):
         self.script([vdev("pckeyboard")], "# a comment\n\nendianness\nreadl\ninb 0x60\n", status=2)
