@@ -35,11 +35,10 @@ struct gasp_entry {
 
 struct gasp {
 	struct vdev_host *host;
-	struct gasp_lock {
-		pthread_mutex_t mutex; /* recursive */
-		_Atomic(pthread_t) owner;
-		unsigned depth;
-	} locks[ENGINE_NUM_SPACES];
+	/* One for regions of both types, which share all that follows. Recursive. */
+	pthread_mutex_t lock;
+	_Atomic(pthread_t) owner;
+	unsigned depth[ENGINE_NUM_SPACES]; /* under lock: how often each type is held */
 	pthread_mutex_t copy_lock;
 	struct gasp_entry *entries;
 	unsigned num;
@@ -58,8 +57,7 @@ int gasp_create(struct vdev_host *host, struct gasp **ret_gasp)
 	g->host = host;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-	for (unsigned i = 0; i < ENGINE_NUM_SPACES; i++)
-		pthread_mutex_init(&g->locks[i].mutex, &attr);
+	pthread_mutex_init(&g->lock, &attr);
 	pthread_mutexattr_destroy(&attr);
 	pthread_mutex_init(&g->copy_lock, NULL);
 	*ret_gasp = g;
@@ -74,8 +72,7 @@ void gasp_free(struct gasp *g)
 		g->entries = e->next;
 		free(e);
 	}
-	for (unsigned i = 0; i < ENGINE_NUM_SPACES; i++)
-		pthread_mutex_destroy(&g->locks[i].mutex);
+	pthread_mutex_destroy(&g->lock);
 	pthread_mutex_destroy(&g->copy_lock);
 	free(g);
 }
@@ -87,42 +84,37 @@ static struct gasp *gasp_current(void)
 	return host ? host->gasp : NULL;
 }
 
-static struct gasp_lock *lock_of(uint16_t type)
-{
-	enum engine_space space;
-	struct gasp *g = gasp_current();
-
-	return g && !vdev_space(type, &space) ? &g->locks[space] : NULL;
-}
-
 int gasp_lock(uint16_t type)
 {
-	struct gasp_lock *l = lock_of(type);
+	struct gasp *g = gasp_current();
+	enum engine_space space;
 
-	if (!l)
+	if (!g || vdev_space(type, &space))
 		return EINVAL;
-	pthread_mutex_lock(&l->mutex);
-	l->depth++;
-	atomic_store(&l->owner, pthread_self());
+	pthread_mutex_lock(&g->lock);
+	g->depth[space]++;
+	atomic_store(&g->owner, pthread_self());
 	return EOK;
 }
 
-static bool lock_is_mine(struct gasp_lock *l)
+static bool lock_is_mine(struct gasp *g, enum engine_space space)
 {
-	return pthread_equal(atomic_load(&l->owner), pthread_self());
+	return pthread_equal(atomic_load(&g->owner), pthread_self()) && g->depth[space];
 }
 
 int gasp_unlock(uint16_t type)
 {
-	struct gasp_lock *l = lock_of(type);
+	struct gasp *g = gasp_current();
+	enum engine_space space;
 
-	if (!l)
+	if (!g || vdev_space(type, &space))
 		return EINVAL;
-	if (!lock_is_mine(l))
+	if (!lock_is_mine(g, space))
 		return EPERM;
-	if (!--l->depth)
-		atomic_store(&l->owner, (pthread_t)0);
-	pthread_mutex_unlock(&l->mutex);
+	g->depth[space]--;
+	if (!g->depth[ENGINE_MEM] && !g->depth[ENGINE_IO])
+		atomic_store(&g->owner, (pthread_t)0);
+	pthread_mutex_unlock(&g->lock);
 	return EOK;
 }
 
@@ -417,13 +409,13 @@ static unsigned regions_set(unsigned num, const struct gasp_region *rgn, bool lo
 
 	for (; i < num && !err; i++) {
 		uint16_t type = (uint16_t)rgn[i].guest.qst_type;
-		struct gasp_lock *l = lock_of(type);
+		enum engine_space space;
 
 		if (!g->host->bus)
 			err = region_plan_later(g, &rgn[i]);
-		else if (!l)
+		else if (vdev_space(type, &space))
 			err = EINVAL;
-		else if (locked && !lock_is_mine(l))
+		else if (locked && !lock_is_mine(g, space))
 			err = EPERM;
 		if (err || !g->host->bus)
 			continue;

@@ -108,24 +108,40 @@ static void message(vdev_t *pic, const vdev_t *src, uint64_t paddr, unsigned dat
 	p->counters[PROBE_MESSAGES] = (uint64_t)cookie << 32 | data;
 }
 
-static int set_region(vdev_t *vdp, uint64_t addr, uint64_t len, unsigned flags, bool locked)
+static int set_region(vdev_t *vdp, qvm_state_types_t type, bool locked)
 {
 	struct probe *p = vdp->v_device;
 	const struct gasp_region r = {
-		.grf_flags = flags,
+		.grf_flags = (gasp_region_flags_t)p->args[2],
 		.cookie = TRAP_COOKIE,
 		.vdev = vdp,
 		.host_location = (uintptr_t)p->host,
-		.guest = { .location = addr, .length = len, .qst_type = QST_MEMORY },
+		.guest = { .location = p->args[0], .length = p->args[1], .qst_type = type },
 	};
 
-	if (locked && gasp_lock(QST_MEMORY) != EOK)
+	if (locked && gasp_lock((uint16_t)type) != EOK)
 		return -1;
 	int err = gasp_region_set_soft(1, &r) == 1 ? EOK : errno;
 
-	if (locked && gasp_unlock(QST_MEMORY) != EOK)
+	if (locked && gasp_unlock((uint16_t)type) != EOK)
 		return -1;
 	return err;
+}
+
+/* What the lock of one type gives for the other: a bit for each answer that is right. */
+static uint64_t locks(vdev_t *vdp)
+{
+	uint64_t right = 0;
+
+	right |= gasp_unlock(QST_MEMORY) == EPERM ? 1 : 0;
+	right |= gasp_lock(QST_X86_IO) == EOK && gasp_lock(QST_X86_IO) == EOK ? 2 : 0;
+	right |= gasp_unlock(QST_MEMORY) == EPERM ? 4 : 0;
+	right |= set_region(vdp, QST_MEMORY, false) == EPERM ? 8 : 0;
+	right |= gasp_lock(QST_MEMORY) == EOK && gasp_unlock(QST_X86_IO) == EOK ? 16 : 0;
+	right |= gasp_unlock(QST_X86_IO) == EOK && gasp_unlock(QST_X86_IO) == EPERM ? 32 : 0;
+	right |= set_region(vdp, QST_MEMORY, false) == EOK ? 64 : 0;
+	right |= gasp_unlock(QST_MEMORY) == EOK && gasp_unlock(QST_MEMORY) == EPERM ? 128 : 0;
+	return right;
 }
 
 /* Each of these belongs to the start-up stage: a bit for each that is refused. */
@@ -163,10 +179,16 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 	p->result = p->error = 0;
 	switch (command) {
 	case PROBE_SET:
-		p->error = (uint64_t)set_region(vdp, a[0], a[1], (unsigned)a[2], true);
+		p->error = (uint64_t)set_region(vdp, QST_MEMORY, true);
 		break;
 	case PROBE_SET_UNLOCKED:
-		p->error = (uint64_t)set_region(vdp, a[0], a[1], (unsigned)a[2], false);
+		p->error = (uint64_t)set_region(vdp, QST_MEMORY, false);
+		break;
+	case PROBE_SET_PORTS:
+		p->error = (uint64_t)set_region(vdp, QST_X86_IO, true);
+		break;
+	case PROBE_LOCKS:
+		p->result = locks(vdp);
 		break;
 	case PROBE_INFO:
 		b = (struct qvm_state_block){ a[0], a[1], QST_MEMORY, 0, 0 };

@@ -18,9 +18,11 @@ enum command {
 	PROBE_HANDLE, /* address */
 	PROBE_CONTIG, /* address, length */
 	PROBE_POWER,
-	PROBE_HOST,  /* offset, write?, value */
-	PROBE_TIMER, /* ns, from the last firing? */
-	PROBE_PATH,  /* offset in the text */
+	PROBE_HOST,	 /* offset, write?, value */
+	PROBE_TIMER,	 /* ns, from the last firing? */
+	PROBE_PATH,	 /* offset in the text */
+	PROBE_SET_PORTS, /* as PROBE_SET */
+	PROBE_LOCKS,
 };
 
 enum counter {

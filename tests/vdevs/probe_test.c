@@ -171,6 +171,69 @@ static void regions_change_while_others_use_them(void **state)
 	vdevtest_end(r.t);
 }
 
+enum { CHANGES_EACH = 2000 };
+
+struct changer {
+	struct vdevtest_cpu *cpu;
+	uint64_t probe; /* whose registers are there */
+	enum command command;
+	uint64_t at, len;
+	unsigned errors;
+};
+
+static void *keep_changing(void *arg)
+{
+	struct changer *c = arg;
+	const unsigned flags[] = { GRF_VIRT_RD | GRF_VIRT_WR, GRF_VIRT_RD, GRF_NONE };
+
+	for (unsigned i = 0; i < CHANGES_EACH; i++) {
+		for (unsigned k = 0; k < 3; k++) {
+			const uint64_t args[] = { c->at + i % 8 * c->len, c->len, flags[k] };
+
+			for (unsigned n = 0; n < 3; n++)
+				vdevtest_cpu_write(c->cpu, VDEVTEST_MEM, c->probe + 8 + 8 * n, 8,
+						   args[n]);
+			vdevtest_cpu_write(c->cpu, VDEVTEST_MEM, c->probe, 8, c->command);
+			c->errors +=
+				vdevtest_cpu_read(c->cpu, VDEVTEST_MEM, c->probe + 0x20, 8) != EOK;
+		}
+	}
+	return NULL;
+}
+
+/* Two vCPUs, each with regions of another type. */
+static void regions_of_both_types_change_at_once(void **state)
+{
+	struct vdevtest *t = test_start(PROBE "vdev probe loc 0xfb000000");
+	struct changer changers[] = {
+		{ .probe = AT, .command = PROBE_SET, .at = 0x10000000, .len = 0x1000 },
+		{ .probe = 0xfb000000, .command = PROBE_SET_PORTS, .at = 0x4000, .len = 16 },
+	};
+	pthread_t threads[2];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		changers[i].cpu = vdevtest_cpu_create(t);
+		assert_int_equal(pthread_create(&threads[i], NULL, keep_changing, &changers[i]), 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		vdevtest_cpu_free(changers[i].cpu);
+		assert_int_equal(changers[i].errors, 0);
+	}
+	vdevtest_end(t);
+}
+
+static void a_lock_is_of_its_type(void **state)
+{
+	struct vdevtest *t = test_start(PROBE);
+
+	(void)state;
+	assert_int_equal(run(t, PROBE_LOCKS, 0x10000000, 0x1000, GRF_NOPERMS), EOK);
+	assert_int_equal(reg(t, 0), 0xff);
+	vdevtest_end(t);
+}
+
 static void regions_that_cannot_be(void **state)
 {
 	struct vdevtest *t = test_start(PROBE);
@@ -417,6 +480,8 @@ int main(void)
 		cmocka_unit_test(leaves_are_answered),
 		cmocka_unit_test(memory_comes_and_goes),
 		cmocka_unit_test(regions_change_while_others_use_them),
+		cmocka_unit_test(regions_of_both_types_change_at_once),
+		cmocka_unit_test(a_lock_is_of_its_type),
 		cmocka_unit_test(regions_that_cannot_be),
 		cmocka_unit_test(places_are_found),
 		cmocka_unit_test(state_is_reached),
