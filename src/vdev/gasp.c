@@ -550,9 +550,10 @@ int gasp_region_info(const struct qvm_state_block *blk, struct gasp_region *rgn)
 	return found ? EOK : ENOENT;
 }
 
-/* The end of something that shares bytes with [start, start + size); 0: nothing does. */
-static uint64_t taken_end(const struct gasp *g, enum engine_space space, uint64_t start,
-			  uint64_t size)
+/* Something shares bytes with [start, start + size): its last byte, which may be that before 2^64.
+ */
+static bool place_is_used(const struct gasp *g, enum engine_space space, uint64_t start,
+			  uint64_t size, uint64_t *ret_last)
 {
 	const struct plan *plan = g->host->plan;
 
@@ -560,21 +561,25 @@ static uint64_t taken_end(const struct gasp *g, enum engine_space space, uint64_
 		const struct plan_region *r = &plan->regions[i];
 
 		if ((r->space == PLAN_IO) == (space == ENGINE_IO) &&
-		    range_overlaps(r->start, r->len, start, size))
-			return r->start + r->len;
+		    range_overlaps(r->start, r->len, start, size)) {
+			*ret_last = r->start + (r->len - 1);
+			return true;
+		}
 	}
 	for (const struct gasp_entry *e = g->entries; e; e = e->next) {
 		const struct qvm_state_block *b = &e->region.guest;
 
-		if (e->space == space && range_overlaps(b->location, b->length, start, size))
-			return b->location + b->length;
+		if (e->space == space && range_overlaps(b->location, b->length, start, size)) {
+			*ret_last = b->location + (b->length - 1);
+			return true;
+		}
 	}
-	return 0;
+	return false;
 }
 
-/* The end of what the file reserves in the way, 0: nothing. */
-static uint64_t reserved_end(const struct conf *conf, enum engine_space space, uint64_t start,
-			     uint64_t size)
+/* The file reserves some of it; likewise. */
+static bool place_is_reserved(const struct conf *conf, enum engine_space space, uint64_t start,
+			      uint64_t size, uint64_t *ret_last)
 {
 	const enum conf_space wanted = space == ENGINE_IO ? CONF_SPACE_IO : CONF_SPACE_MEM;
 
@@ -583,10 +588,12 @@ static uint64_t reserved_end(const struct conf *conf, enum engine_space space, u
 			const struct conf_loc *l = &conf->reserves[i].locs[k];
 			uint64_t len = MAX(l->len, UINT64_C(1));
 
-			if (l->space == wanted && range_overlaps(l->addr, len, start, size))
-				return l->addr + len;
+			if (l->space == wanted && range_overlaps(l->addr, len, start, size)) {
+				*ret_last = l->addr + (len - 1);
+				return true;
+			}
 		}
-	return 0;
+	return false;
 }
 
 uint64_t gasp_find_free_range(unsigned qst, uint64_t size, uint64_t align, uint64_t min_addr,
@@ -603,15 +610,14 @@ uint64_t gasp_find_free_range(unsigned qst, uint64_t size, uint64_t align, uint6
 		max_addr = MIN(max_addr, (uint64_t)IO_END - 1);
 	for (uint64_t at = align_up(min_addr, align);
 	     at >= min_addr && at <= max_addr && size - 1 <= max_addr - at;) {
-		uint64_t end = taken_end(g, space, at, size);
+		uint64_t last;
 
-		if (!end)
-			end = reserved_end(g->host->conf, space, at, size);
-		if (!end)
+		if (!place_is_used(g, space, at, size, &last) &&
+		    !place_is_reserved(g->host->conf, space, at, size, &last))
 			return at;
-		if (align_up(end, align) <= at)
+		if (last < at || last > UINT64_MAX - align)
 			break;
-		at = align_up(end, align);
+		at = align_up(last + 1, align);
 	}
 	return QSL_NO_LOCATION;
 }

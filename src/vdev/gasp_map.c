@@ -32,11 +32,13 @@ int gasp_walk_next(gasp_walk_state_t *walk)
 
 		if (!range_overlaps(m->gpa, m->len, at, left))
 			continue;
-		uint64_t start = MAX(m->gpa, at), end = MIN(m->gpa + m->len, at + left);
+		uint64_t start = MAX(m->gpa, at);
 
-		walk->gw_max_length = left - (end - at);
+		left -= start - at;
+		/* What is left may end at 2^64. */
+		walk->gw_length = MIN(m->len - (start - m->gpa), left);
+		walk->gw_max_length = left - walk->gw_length;
 		walk->gw_guest_loc = start;
-		walk->gw_length = end - start;
 		walk->gw_host_loc =
 			walk->gwf_flags & GWF_HOST ? (uintptr_t)host->mem->base + start : 0;
 		return EOK;

@@ -200,6 +200,9 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 	case PROBE_FIND:
 		p->result = gasp_find_free((unsigned)a[0], a[1], a[2]);
 		break;
+	case PROBE_FIND_FROM:
+		p->result = gasp_find_free_range(QST_MEMORY, a[1], a[2], a[0], UINT64_MAX);
+		break;
 	case PROBE_READ:
 		p->error = (uint64_t)guest_cpu_read(gcp, GXF_NONE, &b, 1, &p->result, 8);
 		break;
@@ -211,6 +214,7 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 		p->result = gasp_walk_count(&walk);
 		while (gasp_walk_next(&walk) == EOK)
 			p->args[2] = walk.gw_guest_loc + walk.gw_length;
+		p->args[1] = walk.gw_max_length;
 		break;
 	case PROBE_TOO_LATE:
 		p->result = too_late(vdp);

@@ -6,11 +6,12 @@
 enum command {
 	PROBE_SET = 1, /* address, length, flags */
 	PROBE_SET_UNLOCKED,
-	PROBE_INFO,  /* address, length */
-	PROBE_FIND,  /* type, size, alignment */
-	PROBE_READ,  /* type, location: 8 bytes */
-	PROBE_WRITE, /* type, location, value */
-	PROBE_WALK,  /* address, length */
+	PROBE_INFO,	 /* address, length */
+	PROBE_FIND,	 /* type, size, alignment */
+	PROBE_FIND_FROM, /* address, size, alignment: in memory */
+	PROBE_READ,	 /* type, location: 8 bytes */
+	PROBE_WRITE,	 /* type, location, value */
+	PROBE_WALK,	 /* address, length */
 	PROBE_TOO_LATE,
 	PROBE_MSI,   /* address, data */
 	PROBE_PULSE, /* code */

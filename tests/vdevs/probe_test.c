@@ -287,6 +287,16 @@ static void places_are_found(void **state)
 	assert_int_equal(reg(t, 0), 3);
 	assert_int_equal(reg(t, 24), 0x900000);
 	assert_int_equal(run(t, PROBE_WALK, UINT64_MAX, 2, 0), EINVAL);
+	/* To the last address that there is. */
+	assert_int_equal(run(t, PROBE_WALK, 0x801000, 0 - UINT64_C(0x801000), 0), EOK);
+	assert_int_equal(reg(t, 0), 1);
+	assert_int_equal(reg(t, 16), 0 - UINT64_C(0x900000));
+	assert_int_equal(reg(t, 24), 0x900000);
+	assert_int_equal(run(t, PROBE_SET, 0 - UINT64_C(0x1000), 0x1000, GRF_NOPERMS), EOK);
+	assert_int_equal(run(t, PROBE_FIND_FROM, 0 - UINT64_C(0x2000), 0x1000, 0x1000), EOK);
+	assert_int_equal(reg(t, 0), 0 - UINT64_C(0x2000));
+	assert_int_equal(run(t, PROBE_FIND_FROM, 0 - UINT64_C(0x1000), 0x1000, 0x1000), EOK);
+	assert_int_equal(reg(t, 0), UINT64_MAX);
 	*(uint64_t *)vdevtest_ram(t, 0x200000, 8) = 0x1122;
 	assert_int_equal(run(t, PROBE_HANDLE, 0x200000, 0, 0), EOK);
 	assert_int_equal(reg(t, 0), 0x1122);
