@@ -550,8 +550,40 @@ int gasp_region_info(const struct qvm_state_block *blk, struct gasp_region *rgn)
 	return found ? EOK : ENOENT;
 }
 
-/* Something shares bytes with [start, start + size): its last byte, which may be that before 2^64.
- */
+/* It shares bytes with [start, start + size): its last byte, which may be that before 2^64. */
+static bool block_shares(const struct qvm_state_block *b, enum engine_space space, uint64_t start,
+			 uint64_t size, uint64_t *ret_last)
+{
+	enum engine_space own;
+
+	if (b->location == QSL_NO_LOCATION || !b->length || vdev_space(b->qst_type, &own) ||
+	    own != space || !range_overlaps(b->location, b->length, start, size))
+		return false;
+	*ret_last = b->location + (b->length - 1);
+	return true;
+}
+
+/* A vdev does, whether its places are planned already, on the bus or KVM's; likewise. */
+static bool vdev_shares(const struct vdev_host *host, enum engine_space space, uint64_t start,
+			uint64_t size, uint64_t *ret_last)
+{
+	for (const struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		struct qvm_state_block own = vi->vdev.v_block;
+
+		/* VirtIO registers in memory have their length when they are planned. */
+		if (vi->vio && !own.length)
+			own.length = PAGE;
+		if (!(vi->vdev.v_factory->factory_flags & (VFF_LOC_NO | VFF_MANUAL_REGION)) &&
+		    block_shares(&own, space, start, size, ret_last))
+			return true;
+		for (const struct vdev_region *r = vi->regions; r; r = r->next)
+			if (block_shares(&r->where, space, start, size, ret_last))
+				return true;
+	}
+	return false;
+}
+
+/* Something does; likewise. */
 static bool place_is_used(const struct gasp *g, enum engine_space space, uint64_t start,
 			  uint64_t size, uint64_t *ret_last)
 {
@@ -566,15 +598,10 @@ static bool place_is_used(const struct gasp *g, enum engine_space space, uint64_
 			return true;
 		}
 	}
-	for (const struct gasp_entry *e = g->entries; e; e = e->next) {
-		const struct qvm_state_block *b = &e->region.guest;
-
-		if (e->space == space && range_overlaps(b->location, b->length, start, size)) {
-			*ret_last = b->location + (b->length - 1);
+	for (const struct gasp_entry *e = g->entries; e; e = e->next)
+		if (block_shares(&e->region.guest, space, start, size, ret_last))
 			return true;
-		}
-	}
-	return false;
+	return vdev_shares(g->host, space, start, size, ret_last);
 }
 
 /* The file reserves some of it; likewise. */

@@ -30,6 +30,8 @@ struct probe {
 	uint8_t *host;				       /* memory for the guest */
 	uint64_t msr;				       /* value of the register */
 	uint64_t keep;				       /* gram_find_free */
+	uint64_t place;				       /* from where on it looks for one */
+	bool pick;
 	guest_intr_t line;
 	struct guest_timer *timer;
 	struct guest_timer_data fired;
@@ -338,10 +340,14 @@ enum option {
 	OPT_CATCH,
 	OPT_PARSE,
 	OPT_BUTTON,
-	OPT_X2APIC
+	OPT_X2APIC,
+	OPT_PLACE, /* ADDRESS: at the lowest place from there on */
+	OPT_EXTRA, /* ADDRESS: a second region there */
+	OPT_PICK   /* an interrupt, whichever is free */
 };
-static const char *const options[] = { "msr",	 "cpuid", "fatal", "outf",    "keep",	 "line",
-				       "region", "catch", "parse", "0button", "0x2apic", NULL };
+static const char *const options[] = { "msr",	  "cpuid",  "fatal", "outf",  "keep",
+				       "line",	  "region", "catch", "parse", "0button",
+				       "0x2apic", "place",  "extra", "0pick", NULL };
 
 static int take_line(vdev_t *vdp, const char *arg)
 {
@@ -386,6 +392,7 @@ static int parse(const char *arg)
 
 static int take_option(vdev_t *vdp, unsigned option, const char *arg)
 {
+	struct qvm_state_block extra = { .length = 0x1000, .qst_type = QST_MEMORY };
 	struct probe *p = vdp->v_device;
 	uint64_t n = 0;
 
@@ -426,11 +433,29 @@ static int take_option(vdev_t *vdp, unsigned option, const char *arg)
 		return guest_button_register(vdp);
 	case OPT_PARSE:
 		return parse(arg);
+	case OPT_PLACE:
+		return qvm_parse_addr(arg, &p->place) ? EOK : EINVAL;
+	case OPT_EXTRA:
+		extra.location = qvm_parse_addr(arg, &n) ? n : QSL_NO_LOCATION;
+		return qvmx_region_add(vdp, &extra, TRAP_COOKIE);
+	case OPT_PICK:
+		p->pick = true;
+		return EOK;
 	case OPT_X2APIC:
 		return guest_instr_register(vdp, GIT_X86_RDMSR, 0x802, msr_access);
 	default:
 		return EINVAL;
 	}
+}
+
+static int assign(vdev_t *vdp)
+{
+	struct probe *p = vdp->v_device;
+
+	if (p->place)
+		vdp->v_block.location = gasp_find_free_range(QST_MEMORY, vdp->v_block.length,
+							     0x1000, p->place, UINT64_MAX);
+	return p->pick ? guest_intr_assign(vdp, &p->line) : EOK;
 }
 
 static int probe_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
@@ -449,6 +474,8 @@ static int probe_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
 		vdev_pulse(vdp, 33, 10, &p->event, -1);
 		p->power = guest_power_state_notify_create();
 		break;
+	case VDEV_CTRL_ASSIGN:
+		return assign(vdp);
 	case VDEV_CTRL_GUEST_STARTING:
 		p->timer = guest_timer_create((const struct guest_cpu *)(const void *)arg, vdp,
 					      NULL, &hz);

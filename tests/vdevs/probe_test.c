@@ -309,6 +309,25 @@ static void places_are_found(void **state)
 	vdevtest_end(t);
 }
 
+/* While places are still being chosen. */
+static void places_are_found_beside_those_of_other_vdevs(void **state)
+{
+	struct vdevtest *t = test_start("ram 4m vdev probe place 0x10000000 extra 0x10001000 "
+					"vdev probe place 0x10000000 "
+					"vdev probe loc 0x10004000 region 0x10002000");
+
+	(void)state;
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10000000, 8), 0);
+	vdevtest_write(t, VDEVTEST_MEM, 0x10000008, 8, 1);
+	vdevtest_write(t, VDEVTEST_MEM, 0x10003008, 8, 2);
+	vdevtest_write(t, VDEVTEST_MEM, 0x10004008, 8, 3);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10000008, 8), 1);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10001008, 8), 0x7008);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10002008, 8), 0x7008);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10003008, 8), 2);
+	vdevtest_end(t);
+}
+
 static void state_is_reached(void **state)
 {
 	struct vdevtest *t = test_start(PROBE);
@@ -494,6 +513,7 @@ int main(void)
 		cmocka_unit_test(a_lock_is_of_its_type),
 		cmocka_unit_test(regions_that_cannot_be),
 		cmocka_unit_test(places_are_found),
+		cmocka_unit_test(places_are_found_beside_those_of_other_vdevs),
 		cmocka_unit_test(state_is_reached),
 		cmocka_unit_test(calls_have_their_stage),
 		cmocka_unit_test(interrupts_are_assigned),
