@@ -223,6 +223,9 @@ int vdev_host_extint(struct vdev_host *host);
 /* The guest has ended a level-triggered interrupt. Any vCPU's thread. */
 void vdev_host_eoi(struct vdev_host *host, unsigned vector);
 
+/* `reserve intr` keeps that line from those who pick one. */
+bool vdev_host_gsi_reserved(const struct conf *conf, unsigned gsi);
+
 /* Claim lines for the PCI functions that have interrupt pins, after everybody else. */
 void vdev_host_intx_plan(struct vdev_host *host);
 /* Their numbers for the guest: pin p (INTA: 0) of device d has ret_gsis[(d + p) % 4]. False: none.

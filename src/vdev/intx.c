@@ -6,7 +6,7 @@
 #include "address.h"
 #include "vdev/host.h"
 
-static bool gsi_reserved(const struct conf *conf, unsigned gsi)
+bool vdev_host_gsi_reserved(const struct conf *conf, unsigned gsi)
 {
 	for (unsigned i = 0; i < conf->num_reserves; i++)
 		for (unsigned k = 0; k < conf->reserves[i].num_intrs; k++)
@@ -22,7 +22,7 @@ void vdev_host_intx_plan(struct vdev_host *host)
 	if (!pci_bus_pins(host->pci))
 		return;
 	for (unsigned gsi = INTX_FIRST_GSI; gsi <= INTX_LAST_GSI && x->num < PCI_NUM_LINES; gsi++) {
-		if (gsi_reserved(host->conf, gsi) ||
+		if (vdev_host_gsi_reserved(host->conf, gsi) ||
 		    !vdev_host_line_claim(host, gsi, "PCI interrupt pins", &x->lines[x->num]))
 			continue;
 		x->gsis[x->num++] = gsi;

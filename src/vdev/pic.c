@@ -369,7 +369,7 @@ void guest_pic_notify(const vdev_t *vdp, unsigned param, guest_intr_notification
 		irq_line_notify(l->line, (int)gin);
 }
 
-/* The highest line of the first controller that nobody has. */
+/* The highest line of the first controller that nobody has and the file does not reserve. */
 static int line_pick(struct vdev_host *host, guest_intr_t *ret_intr)
 {
 	struct vdev_instance *pic = host->first;
@@ -382,7 +382,8 @@ static int line_pick(struct vdev_host *host, guest_intr_t *ret_intr)
 
 	for (unsigned pin = guest_intr_num_pins(&any); pin-- > 0;) {
 		guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
-		bool used = false;
+		bool used = pic->gsi_base >= 0 &&
+			    vdev_host_gsi_reserved(host->conf, (unsigned)pic->gsi_base + pin);
 
 		for (unsigned i = 0; i < host->plan->num_intrs && !used; i++)
 			used = host->plan->intrs[i].line == pin_number(&intr) &&

@@ -243,6 +243,9 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 		p->error = gasp_map_contig(vdp, &p->args[0], &len, GMF_READ) ? 0 : (uint64_t)errno;
 		p->result = len;
 		break;
+	case PROBE_LINE:
+		p->result = p->line.param & GIPF_PIN_MASK;
+		break;
 	case PROBE_POWER:
 		p->error = (uint64_t)guest_power_state_current(GPSC_WAIT, 0, 1, &p->result);
 		break;

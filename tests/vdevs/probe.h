@@ -24,6 +24,7 @@ enum command {
 	PROBE_PATH,	 /* offset in the text */
 	PROBE_SET_PORTS, /* as PROBE_SET */
 	PROBE_LOCKS,
+	PROBE_LINE, /* its number */
 };
 
 enum counter {

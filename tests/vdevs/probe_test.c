@@ -383,6 +383,28 @@ static void interrupts_are_assigned(void **state)
 	test_refused(PROBE "line pic:3", "does not start");
 }
 
+/* The highest that nobody has and the file does not reserve. */
+static void a_line_is_picked(void **state)
+{
+	struct vdevtest *t = test_start("ram 4m vdev ioapic name p reserve intr 23 intr 21 "
+					"vdev probe loc 0xfb000000 line p:22 "
+					"vdev probe loc 0xfa000000 pick");
+
+	(void)state;
+	assert_int_equal(run(t, PROBE_LINE, 0, 0, 0), EOK);
+	assert_int_equal(reg(t, 0), 20);
+	vdevtest_end(t);
+	t = test_start("ram 4m vdev ioapic name p reserve intr 21 "
+		       "vdev probe loc 0xfa000000 line p:21");
+	vdevtest_end(t);
+	/* A controller whose lines the guest's tables do not number. */
+	t = test_start("ram 4m vdev recorder name pic loc 0xfa001000 reserve intr 7 "
+		       "vdev probe loc 0xfa000000 pick");
+	assert_int_equal(run(t, PROBE_LINE, 0, 0, 0), EOK);
+	assert_int_equal(reg(t, 0), 7);
+	vdevtest_end(t);
+}
+
 static void pulses_and_timers(void **state)
 {
 	struct vdevtest *t = test_start(PROBE);
@@ -517,6 +539,7 @@ int main(void)
 		cmocka_unit_test(state_is_reached),
 		cmocka_unit_test(calls_have_their_stage),
 		cmocka_unit_test(interrupts_are_assigned),
+		cmocka_unit_test(a_line_is_picked),
 		cmocka_unit_test(pulses_and_timers),
 		cmocka_unit_test(a_timer_goes_on_from_its_last_firing),
 #ifndef __SANITIZE_THREAD__

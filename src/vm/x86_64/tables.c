@@ -351,22 +351,13 @@ int vm_acpi_devices(struct vm *vm, void (*each)(void *ctx, const struct acpi_dev
 	return 0;
 }
 
-static bool vm_line_reserved(const struct vm *vm, unsigned line)
-{
-	for (unsigned i = 0; i < vm->conf->num_reserves; i++)
-		for (unsigned k = 0; k < vm->conf->reserves[i].num_intrs; k++)
-			if (vm->conf->reserves[i].intrs[k].line == line)
-				return true;
-	return false;
-}
-
 /* The guest is told of the power button by an interrupt, if there is a controller that takes one.
  */
 void vm_button_plan(struct vm *vm)
 {
 	vm->button_gsi = -1;
 	for (unsigned i = 0; i < ARRAY_LEN(button_gsis) && vm->button_gsi < 0; i++)
-		if (!vm_line_reserved(vm, button_gsis[i]) &&
+		if (!vdev_host_gsi_reserved(vm->conf, button_gsis[i]) &&
 		    vdev_host_line_claim(vm->vdevs, button_gsis[i], "the ACPI platform",
 					 &vm->button_intr))
 			vm->button_gsi = (int)button_gsis[i];
