@@ -193,11 +193,46 @@ static int region_check(const struct gasp_region *r, enum engine_space *ret_spac
 											: EOK;
 }
 
-/* RAM, ROM and what is fixed; vdevs' places and other regions are on the bus. */
+/* It shares bytes with [start, start + size): its last byte, which may be that before 2^64. */
+static bool block_shares(const struct qvm_state_block *b, enum engine_space space, uint64_t start,
+			 uint64_t size, uint64_t *ret_last)
+{
+	enum engine_space own;
+
+	if (b->location == QSL_NO_LOCATION || !b->length || vdev_space(b->qst_type, &own) ||
+	    own != space || !range_overlaps(b->location, b->length, start, size))
+		return false;
+	*ret_last = b->location + (b->length - 1);
+	return true;
+}
+
+/* A vdev does, whether its places are planned already, on the bus or KVM's; likewise. */
+static bool vdev_shares(const struct vdev_host *host, enum engine_space space, uint64_t start,
+			uint64_t size, uint64_t *ret_last)
+{
+	for (const struct vdev_instance *vi = host->first; vi; vi = vi->next) {
+		struct qvm_state_block own = vi->vdev.v_block;
+
+		/* VirtIO registers in memory have their length when they are planned. */
+		if (vi->vio && !own.length)
+			own.length = PAGE;
+		if (!(vi->vdev.v_factory->factory_flags & (VFF_LOC_NO | VFF_MANUAL_REGION)) &&
+		    block_shares(&own, space, start, size, ret_last))
+			return true;
+		for (const struct vdev_region *r = vi->regions; r; r = r->next)
+			if (block_shares(&r->where, space, start, size, ret_last))
+				return true;
+	}
+	return false;
+}
+
+/* RAM, ROM, what is fixed and what vdevs have, be it on the bus or not. Other regions are on it;
+ * the plan's may be gone. */
 static bool place_is_taken(const struct gasp *g, enum engine_space space,
 			   const struct qvm_state_block *b)
 {
 	const struct plan *plan = g->host->plan;
+	uint64_t last;
 
 	for (unsigned i = 0; i < plan->num_regions; i++) {
 		const struct plan_region *r = &plan->regions[i];
@@ -206,7 +241,7 @@ static bool place_is_taken(const struct gasp *g, enum engine_space space,
 		    range_overlaps(r->start, r->len, b->location, b->length))
 			return true;
 	}
-	return false;
+	return vdev_shares(g->host, space, b->location, b->length, &last);
 }
 
 static struct gasp_entry **entry_at(struct gasp *g, enum engine_space space, uint64_t start,
@@ -550,40 +585,7 @@ int gasp_region_info(const struct qvm_state_block *blk, struct gasp_region *rgn)
 	return found ? EOK : ENOENT;
 }
 
-/* It shares bytes with [start, start + size): its last byte, which may be that before 2^64. */
-static bool block_shares(const struct qvm_state_block *b, enum engine_space space, uint64_t start,
-			 uint64_t size, uint64_t *ret_last)
-{
-	enum engine_space own;
-
-	if (b->location == QSL_NO_LOCATION || !b->length || vdev_space(b->qst_type, &own) ||
-	    own != space || !range_overlaps(b->location, b->length, start, size))
-		return false;
-	*ret_last = b->location + (b->length - 1);
-	return true;
-}
-
-/* A vdev does, whether its places are planned already, on the bus or KVM's; likewise. */
-static bool vdev_shares(const struct vdev_host *host, enum engine_space space, uint64_t start,
-			uint64_t size, uint64_t *ret_last)
-{
-	for (const struct vdev_instance *vi = host->first; vi; vi = vi->next) {
-		struct qvm_state_block own = vi->vdev.v_block;
-
-		/* VirtIO registers in memory have their length when they are planned. */
-		if (vi->vio && !own.length)
-			own.length = PAGE;
-		if (!(vi->vdev.v_factory->factory_flags & (VFF_LOC_NO | VFF_MANUAL_REGION)) &&
-		    block_shares(&own, space, start, size, ret_last))
-			return true;
-		for (const struct vdev_region *r = vi->regions; r; r = r->next)
-			if (block_shares(&r->where, space, start, size, ret_last))
-				return true;
-	}
-	return false;
-}
-
-/* Something does; likewise. */
+/* Something does, or did when the VM was planned; likewise. */
 static bool place_is_used(const struct gasp *g, enum engine_space space, uint64_t start,
 			  uint64_t size, uint64_t *ret_last)
 {

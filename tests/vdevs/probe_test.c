@@ -258,6 +258,19 @@ static void regions_that_cannot_be(void **state)
 	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x1000, PASS), EOK);
 	vdevtest_end(t);
 	test_refused(PROBE "region 0x1000", "overlaps ram");
+	/* KVM's own chips are not on the bus. */
+	t = test_start("ram 4m vdev ioapic vdev 8259 loc io:0x20 vdev 8259 loc io:0xa0 "
+		       "vdev probe loc 0xfa000000 region mem:0x10000000");
+	assert_int_equal(run(t, PROBE_SET, 0xfec00000, 0x1000, PASS), EEXIST);
+	assert_int_equal(run(t, PROBE_SET, 0xfebff000, 0x2000, GRF_VIRT_RD), EEXIST);
+	assert_int_equal(run(t, PROBE_SET_PORTS, 0x21, 1, GRF_VIRT_WR), EEXIST);
+	assert_int_equal(run(t, PROBE_SET_PORTS, 0x4d1, 1, GRF_VIRT_WR), EEXIST);
+	assert_int_equal(run(t, PROBE_SET_PORTS, 0x22, 1, GRF_VIRT_WR), EOK);
+	/* The place of one that was there from the start and went is free. */
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x2000, PASS), EEXIST);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x1000, GRF_NONE), EOK);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x2000, PASS), EOK);
+	vdevtest_end(t);
 }
 
 static void places_are_found(void **state)
