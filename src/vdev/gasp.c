@@ -30,7 +30,8 @@ struct gasp_entry {
 	struct gasp_region region;
 	enum engine_space space;
 	unsigned slot; /* of a passed region */
-	bool gone;     /* under copy_lock: the host memory may not be there any more */
+	bool gone;     /* changes under copy_lock: the engine has no slot for it, so the host
+			  memory may not be there */
 };
 
 struct gasp {
@@ -264,6 +265,7 @@ static struct gasp_entry *entry_make(struct gasp *g, const struct gasp_region *r
 		e->gasp = g;
 		e->region = *r;
 		e->space = space;
+		e->gone = true;
 	}
 	return e;
 }
@@ -280,21 +282,32 @@ static int slot_set(struct gasp_entry *e, bool on)
 					!(r->grf_flags & GRF_PASS_WR));
 }
 
+static void entry_gone_set(struct gasp_entry *e, bool gone)
+{
+	pthread_mutex_lock(&e->gasp->copy_lock);
+	e->gone = gone;
+	pthread_mutex_unlock(&e->gasp->copy_lock);
+}
+
+/* Of an entry that is on the bus: copies begin when the engine has accepted the memory. */
 static int slot_make(struct gasp_entry *e)
 {
 	struct gasp *g = e->gasp;
 
 	if (!(e->region.grf_flags & PASS_ANY))
 		return EOK;
+	e->slot = 0;
 	while (e->slot < REGIONS_MAX && g->slots[e->slot])
 		e->slot++;
 	if (e->slot == REGIONS_MAX)
 		return ENOSPC;
 	int err = slot_set(e, true);
 
-	if (!err)
-		g->slots[e->slot] = true;
-	return err;
+	if (err)
+		return err;
+	g->slots[e->slot] = true;
+	entry_gone_set(e, false);
+	return EOK;
 }
 
 /* No vCPU uses the memory any more when this returns, nor does a copy. */
@@ -302,13 +315,11 @@ static void slot_drop(struct gasp_entry *e)
 {
 	struct gasp *g = e->gasp;
 
-	if (!(e->region.grf_flags & PASS_ANY))
+	if (e->gone)
 		return;
 	(void)slot_set(e, false);
 	g->slots[e->slot] = false;
-	pthread_mutex_lock(&g->copy_lock);
-	e->gone = true;
-	pthread_mutex_unlock(&g->copy_lock);
+	entry_gone_set(e, true);
 }
 
 static int entry_attach(struct gasp_entry *e)
@@ -337,13 +348,14 @@ static void entry_remove(struct gasp *g, struct gasp_entry **p)
 	bus_retire(g->host->bus, &e->retired);
 }
 
-/* The same memory of the engine with both. */
-static bool same_slot(const struct gasp_region *a, const struct gasp_region *b)
+/* The same memory of the engine with both, and it is there. */
+static bool same_slot(const struct gasp_entry *old, const struct gasp_entry *with)
 {
-	const gasp_region_flags_t counts = GRF_PASS_ANY;
+	const struct gasp_region *a = &old->region, *b = &with->region;
 
-	return (a->grf_flags & counts) == (b->grf_flags & counts) &&
-	       (!(a->grf_flags & counts) || a->host_location == b->host_location);
+	if ((a->grf_flags & PASS_ANY) != (b->grf_flags & PASS_ANY))
+		return false;
+	return !(a->grf_flags & PASS_ANY) || (a->host_location == b->host_location && !old->gone);
 }
 
 /* Of a region that is there: other flags, another owner, another cookie or other memory. */
@@ -351,28 +363,32 @@ static int entry_change(struct gasp *g, struct gasp_entry **p, struct gasp_entry
 {
 	struct gasp_entry *old = *p;
 	const struct bus_region a = bus_region_of(old), b = bus_region_of(with);
-	bool keep = same_slot(&old->region, &with->region);
+	bool keep = same_slot(old, with);
 
-	if (keep)
+	if (keep) {
 		with->slot = old->slot;
-	else
+		with->gone = old->gone;
+	} else {
 		slot_drop(old);
+	}
 	int err = -bus_region_replace(g->host->bus, &a, &b, NULL);
 
-	if (!err && !keep)
+	if (!err && !keep) {
 		err = slot_make(with);
+		if (err)
+			(void)!bus_region_replace(g->host->bus, &b, &a, NULL);
+	}
 	if (err) {
 		/* What was there comes back, as far as it can. */
-		if (!keep) {
-			(void)!bus_region_replace(g->host->bus, &b, &a, NULL);
-			old->slot = 0;
-			old->gone = slot_make(old) != EOK;
-		}
-		free(with);
+		if (!keep)
+			(void)slot_make(old);
+		bus_retire(g->host->bus, &with->retired);
 		return err;
 	}
 	with->next = old->next;
 	*p = with;
+	/* Whoever is still in its handler would not see the memory go. */
+	entry_gone_set(old, true);
 	bus_retire(g->host->bus, &old->retired);
 	return EOK;
 }
@@ -394,18 +410,18 @@ static int region_set(struct gasp *g, const struct gasp_region *r)
 	}
 	if (!*p && g->num == REGIONS_MAX)
 		return ENOSPC;
+	if (!*p && place_is_taken(g, space, &r->guest))
+		return EEXIST;
 	struct gasp_entry *e = entry_make(g, r, space);
 
 	if (!e)
 		return ENOMEM;
 	if (*p)
 		return entry_change(g, p, e);
-	if (place_is_taken(g, space, &r->guest))
-		err = EEXIST;
-	else
-		err = entry_attach(e);
+	err = entry_attach(e);
 	if (err) {
-		free(e);
+		/* It may have been on the bus. */
+		bus_retire(g->host->bus, &e->retired);
 		return err;
 	}
 	e->next = g->entries;

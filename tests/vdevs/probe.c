@@ -176,6 +176,7 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 	struct itimerspec at = { .it_value.tv_nsec = 1000000 };
 	timer_t timer;
 	char path[64];
+	uint8_t *host;
 	size_t len;
 
 	p->result = p->error = 0;
@@ -188,6 +189,12 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 		break;
 	case PROBE_SET_PORTS:
 		p->error = (uint64_t)set_region(vdp, QST_X86_IO, true);
+		break;
+	case PROBE_SET_NOWHERE:
+		host = p->host;
+		p->host = (uint8_t *)(uintptr_t)0xffff800000000000;
+		p->error = (uint64_t)set_region(vdp, QST_MEMORY, true);
+		p->host = host;
 		break;
 	case PROBE_LOCKS:
 		p->result = locks(vdp);

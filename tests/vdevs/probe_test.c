@@ -171,6 +171,32 @@ static void regions_change_while_others_use_them(void **state)
 	vdevtest_end(r.t);
 }
 
+/* What the engine does not take is never seen, and what was there comes back. */
+static void memory_that_is_refused_is_not_used(void **state)
+{
+	struct reader r = { .t = test_start(PROBE), .at = 0x10000000 };
+	pthread_t threads[2];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, keep_reading, &r), 0);
+	for (unsigned i = 0; i < CHANGES || !atomic_load(&r.there) || !atomic_load(&r.gone); i++) {
+		assert_int_equal(run(r.t, PROBE_SET_NOWHERE, r.at, 0x2000, PASS), EINVAL);
+		assert_int_equal(run(r.t, PROBE_SET, r.at, 0x2000, GRF_NONE), ENOENT);
+		assert_int_equal(run(r.t, PROBE_SET, r.at, 0x2000, PASS), EOK);
+		assert_int_equal(run(r.t, PROBE_SET_NOWHERE, r.at, 0x2000, PASS), EINVAL);
+		assert_int_equal(vdevtest_read(r.t, VDEVTEST_MEM, r.at, 4), 0xa5a5a5a5);
+		sched_yield();
+		assert_int_equal(run(r.t, PROBE_SET, r.at, 0x2000, GRF_NONE), EOK);
+		sched_yield();
+	}
+	atomic_store(&r.stop, true);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(atomic_load(&r.other), 0);
+	vdevtest_end(r.t);
+}
+
 enum { CHANGES_EACH = 2000 };
 
 struct changer {
@@ -544,6 +570,7 @@ int main(void)
 		cmocka_unit_test(leaves_are_answered),
 		cmocka_unit_test(memory_comes_and_goes),
 		cmocka_unit_test(regions_change_while_others_use_them),
+		cmocka_unit_test(memory_that_is_refused_is_not_used),
 		cmocka_unit_test(regions_of_both_types_change_at_once),
 		cmocka_unit_test(a_lock_is_of_its_type),
 		cmocka_unit_test(regions_that_cannot_be),
