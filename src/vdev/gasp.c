@@ -436,13 +436,28 @@ static int region_plan_later(struct gasp *g, const struct gasp_region *r)
 	enum engine_space space;
 	int err = region_check(r, &space);
 
-	if (err || !r->grf_flags)
-		return err ? err : ENOENT;
+	if (err)
+		return err;
+	struct gasp_entry **p = entry_at(g, space, r->guest.location, r->guest.length);
+	struct gasp_entry *e = *p;
+
+	if (!r->grf_flags && !e)
+		return ENOENT;
+	if (!r->grf_flags) {
+		*p = e->next;
+		g->num--;
+		free(e);
+		return EOK;
+	}
 	if (!r->vdev)
 		return EINVAL;
+	if (e) {
+		e->region = *r;
+		return EOK;
+	}
 	if (g->num == REGIONS_MAX)
 		return ENOSPC;
-	struct gasp_entry *e = entry_make(g, r, space);
+	e = entry_make(g, r, space);
 
 	if (!e)
 		return ENOMEM;

@@ -353,11 +353,12 @@ enum option {
 	OPT_X2APIC,
 	OPT_PLACE, /* ADDRESS: at the lowest place from there on */
 	OPT_EXTRA, /* ADDRESS: a second region there */
-	OPT_PICK   /* an interrupt, whichever is free */
+	OPT_PICK,  /* an interrupt, whichever is free */
+	OPT_DROP   /* ADDRESS: the region there goes */
 };
-static const char *const options[] = { "msr",	  "cpuid",  "fatal", "outf",  "keep",
-				       "line",	  "region", "catch", "parse", "0button",
-				       "0x2apic", "place",  "extra", "0pick", NULL };
+static const char *const options[] = { "msr",	 "cpuid", "fatal", "outf",    "keep",	 "line",
+				       "region", "catch", "parse", "0button", "0x2apic", "place",
+				       "extra",	 "0pick", "drop",  NULL };
 
 static int take_line(vdev_t *vdp, const char *arg)
 {
@@ -371,9 +372,9 @@ static int take_line(vdev_t *vdp, const char *arg)
 	return err ? err : guest_intr_level(&p->line, 1);
 }
 
-static int take_region(vdev_t *vdp, const char *arg)
+static int take_region(vdev_t *vdp, const char *arg, unsigned flags)
 {
-	struct gasp_region r = { .grf_flags = GRF_VIRT_RD | GRF_VIRT_WR,
+	struct gasp_region r = { .grf_flags = flags,
 				 .cookie = TRAP_COOKIE,
 				 .vdev = vdp,
 				 .guest = { .length = 0x1000, .qst_type = QST_MEMORY } };
@@ -433,7 +434,9 @@ static int take_option(vdev_t *vdp, unsigned option, const char *arg)
 	case OPT_LINE:
 		return take_line(vdp, arg);
 	case OPT_REGION:
-		return take_region(vdp, arg);
+		return take_region(vdp, arg, GRF_VIRT_RD | GRF_VIRT_WR);
+	case OPT_DROP:
+		return take_region(vdp, arg, GRF_NONE);
 	case OPT_CATCH:
 		if (!qvm_parse_addr(arg, &n))
 			return EINVAL;

@@ -299,6 +299,22 @@ static void regions_that_cannot_be(void **state)
 	vdevtest_end(t);
 }
 
+/* Before the VM is planned. */
+static void regions_change_in_the_start(void **state)
+{
+	struct vdevtest *t = test_start(PROBE "region mem:0x10000000 region mem:0x10000000 "
+					      "region mem:0x10001000 drop mem:0x10001000 "
+					      "region mem:0x1000 drop mem:0x1000");
+
+	(void)state;
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10000010, 4), 0x7010);
+	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10001010, 4), 0xffffffff);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x1000, GRF_NONE), EOK);
+	assert_int_equal(run(t, PROBE_SET, 0x10000000, 0x1000, GRF_NONE), ENOENT);
+	vdevtest_end(t);
+	test_refused(PROBE "drop mem:0x10000000", "does not start");
+}
+
 static void places_are_found(void **state)
 {
 	struct vdevtest *t = test_start("ram 0,640k ram 1m,3m rom 8m,1m vdev probe loc 0xfa000000 "
@@ -574,6 +590,7 @@ int main(void)
 		cmocka_unit_test(regions_of_both_types_change_at_once),
 		cmocka_unit_test(a_lock_is_of_its_type),
 		cmocka_unit_test(regions_that_cannot_be),
+		cmocka_unit_test(regions_change_in_the_start),
 		cmocka_unit_test(places_are_found),
 		cmocka_unit_test(places_are_found_beside_those_of_other_vdevs),
 		cmocka_unit_test(state_is_reached),
