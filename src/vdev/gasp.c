@@ -511,14 +511,13 @@ unsigned gasp_region_set_soft(unsigned num_regions, const struct gasp_region *rg
 	return regions_set(num_regions, rgn, true);
 }
 
-int gasp_plan(struct gasp *g, const struct vdev_instance *vi,
+int gasp_plan(struct gasp *g,
 	      int (*plan)(const struct vdev_instance *vi, const struct qvm_state_block *where))
 {
 	int rc = 0;
 
 	for (const struct gasp_entry *e = g->entries; e && !rc; e = e->next)
-		if (owner_of(e) == vi)
-			rc = plan(vi, &e->region.guest);
+		rc = plan(owner_of(e), &e->region.guest);
 	return rc;
 }
 

@@ -23,8 +23,8 @@ struct gasp_reserved {
 int gasp_create(struct vdev_host *host, struct gasp **ret_gasp) MUST_CHECK;
 void gasp_free(struct gasp *g);
 
-/* What vi has set so far goes to `plan`, one after the other; what that returns. */
-int gasp_plan(struct gasp *g, const struct vdev_instance *vi,
+/* What vdevs have set so far goes to `plan`, one after the other; what that returns. */
+int gasp_plan(struct gasp *g,
 	      int (*plan)(const struct vdev_instance *vi, const struct qvm_state_block *where));
 
 /* All of it onto the bus and into the engine, which are there now. -EEXIST: an overlap; errors of

@@ -307,6 +307,7 @@ static int instance_plan(struct vdev_instance *vi)
 	unsigned flags = vi->vdev.v_factory->factory_flags;
 	struct qvm_state_block *b = &vi->vdev.v_block;
 	struct conf *conf = vi->host->conf;
+	bool is_pci = instance_is_pci(vi);
 	int rc = 0;
 
 	if (location_is_wrong(vi)) {
@@ -324,28 +325,21 @@ static int instance_plan(struct vdev_instance *vi)
 			   vi->label, vi->host->machine.why);
 	if ((flags & VFF_INTR_NO) && vi->conf->num_intrs) {
 		conf_error(conf, &vi->conf->intrs[0].pos, "%s has no interrupt", vi->label);
-		conf_expected(conf, instance_is_pci(vi)
-					    ? "no `intr`: a PCI function's interrupts are messages "
-					      "and a pin, which need no line here"
-					    : "no `intr`");
+		conf_expected(conf, is_pci ? "no `intr`: a PCI function's interrupts are messages "
+					     "and a pin, which need no line here"
+					   : "no `intr`");
 	}
-	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
-		rc = region_plan(vi, &r->where);
-	if (!rc)
-		rc = gasp_plan(vi->host->gasp, vi, region_plan);
-	if (rc)
-		return rc;
-	bool is_pci = instance_is_pci(vi);
-
 	if ((flags & VFF_INTR_REQ || (!is_pci && (flags & VFF_INTR_NONPCI || vi->vio))) &&
 	    !vi->vdev.v_intr.pic) {
 		conf_error(conf, &vi->conf->pos, "%s needs an interrupt", vi->label);
 		conf_expected(conf, "intr PIC:LINE");
 	}
-	if (is_pci) {
+	if (is_pci)
 		pci_plan(vi);
-		return 0;
-	}
+	for (const struct vdev_region *r = vi->regions; r && !rc; r = r->next)
+		rc = region_plan(vi, &r->where);
+	if (rc || is_pci)
+		return rc;
 	if ((flags & (VFF_LOC_NO | VFF_MANUAL_REGION)))
 		return 0;
 	if (b->location == QSL_NO_LOCATION) {
@@ -409,6 +403,10 @@ int vdev_host_configure(struct vdev_host *host)
 		if (rc)
 			return rc;
 	}
+	/* VDEV_CTRL_PCI_BARS was the last chance to set some. */
+	rc = gasp_plan(host->gasp, region_plan);
+	if (rc)
+		return rc;
 	for (const struct vdev_instance *vi = host->first; vi; vi = vi->next)
 		function_check(vi);
 	return 0;

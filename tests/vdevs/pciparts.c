@@ -10,6 +10,7 @@
 #include <qvm/guest.h>
 #include <qvm/x/conf.h>
 #include <qvm/x/pci.h>
+#include <qvm/x/region.h>
 
 enum { COOKIE_VECTOR = 7, COOKIE_PIN, COOKIE_STATE };
 #ifdef LINED
@@ -77,6 +78,12 @@ static int without_sizes(vdev_t *vdp)
 static int mistake(vdev_t *vdp, unsigned number)
 {
 	static const uint8_t body[64];
+	/* In RAM. */
+	const struct gasp_region region = {
+		.grf_flags = GRF_VIRT_RD,
+		.vdev = vdp,
+		.guest = { .location = 0x1000, .length = 0x1000, .qst_type = QST_MEMORY },
+	};
 	uint64_t resolution;
 
 	switch (number) {
@@ -112,6 +119,10 @@ static int mistake(vdev_t *vdp, unsigned number)
 		return without_sizes(vdp);
 	case 14:
 		return guest_timer_create(NULL, vdp, NULL, &resolution) ? EOK : (int)resolution;
+	case 15:
+		return gasp_region_set(1, &region) == 1 ? EOK : errno;
+	case 16:
+		return qvmx_region_add(vdp, &region.guest, 1);
 	default:
 		return EOK;
 	}

@@ -139,6 +139,8 @@ static void mistakes(void **state)
 		[12] = "it is a PCI function already",
 		[13] = "BAR 5: acc_sizes of its factory is 0",
 		[14] = "its factory has no `timer`",
+		[15] = "overlaps ram",
+		[16] = "overlaps ram",
 		[19] = "is no PCI function",
 		[20] = "qvmx_pci_function comes first",
 	};
