@@ -279,7 +279,8 @@ int qvmx_region_add(vdev_t *vdp, const struct qvm_state_block *where, unsigned c
 	struct vdev_instance *vi = vdev_instance_of(vdp);
 	enum engine_space space;
 
-	if (vdev_space(where->qst_type, &space))
+	if (vdev_space(where->qst_type, &space) ||
+	    vdev_too_late(vdp, "qvmx_region_add", vi->host->engine))
 		return EINVAL;
 	struct vdev_region *r = calloc(1, sizeof(*r));
 

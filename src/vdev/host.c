@@ -228,6 +228,14 @@ static int region_plan(const struct vdev_instance *vi, const struct qvm_state_bl
 
 	if (vdev_space(where->qst_type, &space))
 		return 0;
+	if (!where->length) {
+		conf_error(
+			vi->host->conf, vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos,
+			"%s has a place at 0x%llx with a length of 0: a vdev sets v_block.length "
+			"in VDEV_CTRL_ASSIGN or before",
+			vi->label, (unsigned long long)where->location);
+		return 0;
+	}
 	const struct plan_region r = {
 		.space = space == ENGINE_IO ? PLAN_IO : PLAN_MEM,
 		.kind = vi->type->info && vi->type->info->flags & QVMX_VDEV_GUARD ? PLAN_GUARD

@@ -31,7 +31,7 @@ struct probe {
 	uint64_t msr;				       /* value of the register */
 	uint64_t keep;				       /* gram_find_free */
 	uint64_t place;				       /* from where on it looks for one */
-	bool pick;
+	bool pick, late, empty;
 	guest_intr_t line;
 	struct guest_timer *timer;
 	struct guest_timer_data fired;
@@ -152,6 +152,7 @@ static uint64_t too_late(vdev_t *vdp)
 	struct probe *p = vdp->v_device;
 	guest_intr_t intr = { 0 };
 	struct gasp_region r = { .grf_flags = GRF_NONE };
+	const struct qvm_state_block place = { 0x10000000, 0x1000, QST_MEMORY, 0, 0 };
 	uint64_t hz, refused = 0;
 
 	refused |= guest_instr_register(vdp, GIT_X86_RDMSR, 1, msr_access) == EINVAL ? 1 : 0;
@@ -162,6 +163,7 @@ static uint64_t too_late(vdev_t *vdp)
 	refused |= gram_reserve(0x200000, 0x1000) == EINVAL ? 32 : 0;
 	refused |= guest_button_register(vdp) == EINVAL ? 64 : 0;
 	refused |= !guest_power_state_notify_create() ? 128 : 0;
+	refused |= qvmx_region_add(vdp, &place, 0) == EINVAL ? 256 : 0;
 	return refused;
 }
 
@@ -354,11 +356,13 @@ enum option {
 	OPT_PLACE, /* ADDRESS: at the lowest place from there on */
 	OPT_EXTRA, /* ADDRESS: a second region there */
 	OPT_PICK,  /* an interrupt, whichever is free */
-	OPT_DROP   /* ADDRESS: the region there goes */
+	OPT_DROP,  /* ADDRESS: the region there goes */
+	OPT_LATE,  /* adds a region when the guest is configured */
+	OPT_EMPTY  /* has a place of no length */
 };
 static const char *const options[] = { "msr",	 "cpuid", "fatal", "outf",    "keep",	 "line",
 				       "region", "catch", "parse", "0button", "0x2apic", "place",
-				       "extra",	 "0pick", "drop",  NULL };
+				       "extra",	 "0pick", "drop",  "0late",   "0empty",	 NULL };
 
 static int take_line(vdev_t *vdp, const char *arg)
 {
@@ -454,6 +458,12 @@ static int take_option(vdev_t *vdp, unsigned option, const char *arg)
 	case OPT_PICK:
 		p->pick = true;
 		return EOK;
+	case OPT_LATE:
+		p->late = true;
+		return EOK;
+	case OPT_EMPTY:
+		p->empty = true;
+		return EOK;
 	case OPT_X2APIC:
 		return guest_instr_register(vdp, GIT_X86_RDMSR, 0x802, msr_access);
 	default:
@@ -465,6 +475,8 @@ static int assign(vdev_t *vdp)
 {
 	struct probe *p = vdp->v_device;
 
+	if (p->empty)
+		vdp->v_block.length = 0;
 	if (p->place)
 		vdp->v_block.location = gasp_find_free_range(QST_MEMORY, vdp->v_block.length,
 							     0x1000, p->place, UINT64_MAX);
@@ -473,6 +485,7 @@ static int assign(vdev_t *vdp)
 
 static int probe_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
 {
+	static const struct qvm_state_block late = { 0x10000000, 0x1000, QST_MEMORY, 0, 0 };
 	struct probe *p = vdp->v_device;
 	uint64_t hz;
 
@@ -489,6 +502,8 @@ static int probe_control(vdev_t *vdp, vdev_ctrl_options_t ctrl, const char *arg)
 		break;
 	case VDEV_CTRL_ASSIGN:
 		return assign(vdp);
+	case VDEV_CTRL_GUEST_CONFIGURED:
+		return p->late ? qvmx_region_add(vdp, &late, 0) : EOK;
 	case VDEV_CTRL_GUEST_STARTING:
 		p->timer = guest_timer_create((const struct guest_cpu *)(const void *)arg, vdp,
 					      NULL, &hz);

@@ -16,7 +16,7 @@ extern "C" {
 /*
  * Add a region (QST_MEMORY or QST_X86_IO). In VDEV_CTRL_OPTIONS_END or VDEV_CTRL_ASSIGN. Overlaps
  * are reported with both owners when the VM is planned. Returns EOK, ENOMEM, or EINVAL: not such a
- * type.
+ * type, or the VM is planned already.
  */
 int qvmx_region_add(vdev_t *vdp, const struct qvm_state_block *where, unsigned cookie);
 
