@@ -230,10 +230,9 @@ static void serve_rx(vdev_t *vdp)
 
 	if (!net->rx)
 		return;
-	for (unsigned i = 0; i < RX_BATCH; i++) {
-		take_buffers(net);
-		if (net->num_held == 0 || net->tap < 0)
-			break;
+	/* The turn ends with the driver's buffers taken, or its next kick armed. */
+	take_buffers(net);
+	for (unsigned i = 0; i < RX_BATCH && net->num_held > 0 && net->tap >= 0; i++) {
 		net->iov[net->num_iov] = (struct iovec){ &excess, 1 };
 		len = readv(net->tap, net->iov, (int)net->num_iov + 1);
 		if (len < 0)
@@ -242,6 +241,7 @@ static void serve_rx(vdev_t *vdp)
 			deliver(net, (size_t)len);
 		else
 			count(&net->rx_dropped);
+		take_buffers(net);
 	}
 	if (len < 0 && errno == EBADFD)
 		lose_link(vdp);

@@ -480,6 +480,39 @@ static void many_packets(void **state)
 	end(&b);
 }
 
+/* As many packets at once as do not go into one batch, each of which uses up what the device holds:
+ * the last buffers are waited for, too. */
+static void burst(void **state)
+{
+	static const uint64_t features[] = { 0, ALL & ~F_MRG_RXBUF, ALL };
+	static const uint32_t len[] = { 2000, 2000, 70000 };
+	enum { FRAMES = 100 };
+
+	(void)state;
+	for (unsigned kind = 0; kind < 3; kind++) {
+		struct bench b;
+
+		b.t = test_start("ram 16m vdev virtio-net tapdev " TAP " mac " MAC);
+		bring_up(TAP);
+		b.peer = open_peer(false);
+		start_driver(&b, features[kind]);
+		for (unsigned i = 0; i < FRAMES + 1; i++)
+			vdevtest_virtio_add(
+				b.v, RX,
+				&(struct vdevtest_buf){ vdevtest_alloc(b.t, len[kind], 16),
+							len[kind], true },
+				1);
+		for (unsigned i = 0; i < FRAMES; i++)
+			to_guest(&b, 60, (uint8_t)i);
+		vdevtest_virtio_kick(b.v, RX);
+		for (unsigned i = 0; i < FRAMES; i++)
+			assert_int_equal(used(&b, RX), HEADER + 60);
+		to_guest(&b, 100, 1);
+		assert_int_equal(used(&b, RX), HEADER + 100);
+		end(&b);
+	}
+}
+
 /* A TCP segment that the sender leaves to be cut. */
 static size_t make_big_tcp(uint8_t *packet, size_t payload)
 {
@@ -707,6 +740,7 @@ int main(void)
 		cmocka_unit_test(tags_and_a_queue_in_reset),
 		cmocka_unit_test(nothing_from_before),
 		cmocka_unit_test(many_packets),
+		cmocka_unit_test(burst),
 		cmocka_unit_test(big_segments),
 		cmocka_unit_test(checksums),
 		cmocka_unit_test(big_segments_from_the_guest),
