@@ -35,7 +35,9 @@
 #define MIN_MTU	   1280u
 #define MAX_MTU	   65535u
 #define MAX_PACKET (TAP_HEADER + 65550u)
-#define MAX_LINK   18u /* Ethernet header with a VLAN tag */
+#define ETH_HEADER 14u
+#define ETH_TYPE   12u /* where it stands in it */
+#define TAG	   4u
 
 enum { QUEUE_RX, QUEUE_TX, NUM_QUEUES };
 
@@ -191,6 +193,17 @@ static void give_buffers(struct net *net, unsigned used, size_t len)
 	memmove(net->iov, net->iov + parts, net->num_iov * sizeof(net->iov[0]));
 }
 
+/* What stands before the payload of the frame in the held buffers. */
+static size_t link_header(const struct net *net)
+{
+	uint8_t type[2] = { 0 };
+
+	qvmx_iov_read(net->iov, net->num_iov, TAP_HEADER + ETH_TYPE, type, sizeof(type));
+	return (type[0] == 0x81 && type[1] == 0x00) || (type[0] == 0x88 && type[1] == 0xa8)
+		       ? ETH_HEADER + TAG
+		       : ETH_HEADER;
+}
+
 /* Does a packet of len bytes, header included, go to the driver? */
 static bool accept_packet(const struct net *net, size_t len)
 {
@@ -198,7 +211,8 @@ static bool accept_packet(const struct net *net, size_t len)
 
 	if (len > net->held_len)
 		return false;
-	if (!(net->features & F_MTU) || len <= TAP_HEADER + MAX_LINK + le16toh(net->config.mtu))
+	if (!(net->features & F_MTU) ||
+	    len <= TAP_HEADER + link_header(net) + le16toh(net->config.mtu))
 		return true;
 	qvmx_iov_read(net->iov, net->num_iov, 0, &header, sizeof(header));
 	return (header.gso_type & ~GSO_ECN) != GSO_NONE;

@@ -688,7 +688,9 @@ static void set_mtu(int mtu)
 /* NET-2 to 5: the interface's MTU is what the guest is told, and stays. */
 static void existing_tap(void **state)
 {
+	static const uint8_t tags[2][4] = { { 0x81, 0, 0, 5 }, { 0x88, 0xa8, 0, 5 } };
 	int fd = make_persistent(1);
+	uint8_t tagged[1419];
 	struct bench b;
 
 	(void)state;
@@ -700,8 +702,16 @@ static void existing_tap(void **state)
 	assert_int_equal(vdevtest_virtio_config(b.v, 10, 2), 1400);
 	set_mtu(1500);
 	add_rx(&b, 2000);
-	to_guest(&b, 1514, 1); /* larger than the guest was told */
-	assert_true(nothing_used(&b, RX));
+	to_guest(&b, 1415, 1); /* larger than the guest was told */
+	make_frame(tagged, sizeof(tagged), 2);
+	for (unsigned i = 0; i < 2; i++) { /* a tag is no part of it */
+		memcpy(tagged + 12, tags[i], sizeof(tags[i]));
+		assert_int_equal(send(b.peer, tagged, 1419, 0), 1419);
+		assert_true(nothing_used(&b, RX));
+		assert_int_equal(send(b.peer, tagged, 1418, 0), 1418);
+		assert_int_equal(used(&b, RX), HEADER + 1418);
+		add_rx(&b, 2000);
+	}
 	to_guest(&b, 1414, 2);
 	assert_int_equal(used(&b, RX), HEADER + 1414);
 	vdevtest_virtio_end(b.v);
