@@ -4,8 +4,9 @@
  * recording says it is.
  *
  * Events reach the guest by whole updates (up to SYN_REPORT): the buffers of one update are given
- * back together, once the driver has given enough of them. Until then the next one waits in the
- * host's kernel, or in the recording. Lights and sounds go the other way.
+ * back together. Only where the driver has given too few they go back as they are, and the rest of
+ * the update waits; the next one waits in the host's kernel, or in the recording. Lights and sounds
+ * go the other way.
  *
  * All but the configuration and the clock's call runs on the vdev's thread.
  */
@@ -94,8 +95,12 @@ static bool deliver(struct input *in)
 		/* All that a driver can give: more come only when some go back. */
 		if (in->given - in->published == qvmx_queue_size(in->events))
 			publish(in);
-		if (qvmx_queue_next(in->events, &req) != 1)
+		if (qvmx_queue_next(in->events, &req) != 1) {
+			/* The driver may not keep as many as the update has events. */
+			if (in->given > in->published)
+				publish(in);
 			return false;
+		}
 		/* A buffer without room for an event is of no use. */
 		if (req.write_len < sizeof(in->update[0])) {
 			qvmx_queue_done(in->events, req.id, 0);
