@@ -202,6 +202,9 @@ static int open_both(struct hostend *he, const char **ret_path)
 		he->escapes = make_raw(in) && is_own(in->path);
 	if (out->path && !both && !is_own(out->path))
 		make_raw(out);
+	if (he->escapes)
+		vdev_logf(QL_QVM_INFO, he->vdp,
+			  "the terminal is the guest's; Ctrl-] q ends the VM");
 	he->opened = true;
 	return EOK;
 }
@@ -218,9 +221,6 @@ int hostend_start(struct hostend *he)
 		qvmx_refuse(he->vdp, "'%s' cannot be opened: %s", path, strerror(err));
 		return err;
 	}
-	if (he->escapes)
-		vdev_logf(QL_QVM_INFO, he->vdp,
-			  "the terminal is the guest's; Ctrl-] q ends the VM");
 	return EOK;
 }
 

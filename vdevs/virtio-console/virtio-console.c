@@ -216,6 +216,7 @@ static void queue_start(vdev_t *vdp, unsigned queue, struct qvmx_queue *q)
 	if (queue == QUEUE_RX) {
 		con->rx = q;
 		hostend_use(&con->end);
+		check_size(vdp);
 	} else {
 		con->tx = q;
 	}

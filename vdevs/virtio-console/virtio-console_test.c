@@ -322,56 +322,102 @@ static void host_end_that_fails(void **state)
 	vdevtest_end(t);
 }
 
-/* In a process that has the pty as its terminal: returns its exit status. */
-static int on_own_terminal(const char *slave_name)
-{
-	struct winsize size = { .ws_col = 80, .ws_row = 25 };
-	struct vdevtest_virtio *v;
+/* A process that has the pty as its terminal. */
+struct terminal {
+	int master, fd;
 	struct vdevtest *t;
-	unsigned messages;
+	struct vdevtest_virtio *v;
+};
+
+static void resize(const struct terminal *term, unsigned short cols)
+{
+	struct winsize size = { .ws_col = cols, .ws_row = 25 };
+
+	ioctl(term->fd, TIOCSWINSZ, &size);
+}
+
+static bool has_size(const struct terminal *term, unsigned cols)
+{
+	return vdevtest_virtio_config(term->v, 0, 4) == (25 << 16 | cols);
+}
+
+static bool begin_on_terminal(struct terminal *term, const char *option)
+{
+	char text[64];
 	sigset_t all;
-	int fd;
 
 	sigfillset(&all); /* as qvm does */
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	setsid();
-	fd = open(slave_name, O_RDWR);
-	ioctl(fd, TIOCSWINSZ, &size);
-	dup2(fd, 0);
-	dup2(fd, 1);
-	t = vdevtest_start("ram 8m vdev virtio-console");
-	if (!t)
-		return 10;
-	v = vdevtest_virtio_start(t, DEV, ALL, QUEUE_SIZE);
-	if (!(vdevtest_virtio_features(v) & F_SIZE))
-		return 11;
-	if (vdevtest_virtio_config(v, 0, 4) != (25 << 16 | 80))
-		return 12;
-	size.ws_col = 132;
-	ioctl(fd, TIOCSWINSZ, &size);
-	messages = vdevtest_virtio_interrupts(v, WAIT_MS);
-	if (messages != 1 || vdevtest_virtio_config(v, 0, 4) != (25 << 16 | 132))
-		return 13;
-	vdevtest_virtio_end(v);
-	vdevtest_end(t);
+	term->fd = open(ptsname(term->master), O_RDWR);
+	resize(term, 80);
+	dup2(term->fd, 0);
+	dup2(term->fd, 1);
+	snprintf(text, sizeof(text), "ram 8m vdev virtio-console %s", option);
+	term->t = vdevtest_start(text);
+	if (!term->t)
+		return false;
+	term->v = vdevtest_virtio_start(term->t, DEV, ALL, QUEUE_SIZE);
+	return vdevtest_virtio_features(term->v) & F_SIZE;
+}
+
+static int end_on_terminal(struct terminal *term)
+{
+	vdevtest_virtio_end(term->v);
+	vdevtest_end(term->t);
 	return 0;
+}
+
+/* The functions for such a process return its exit status. */
+static int size_in_child(struct terminal *term)
+{
+	unsigned messages;
+
+	if (!begin_on_terminal(term, ""))
+		return 10;
+	if (!has_size(term, 80))
+		return 11;
+	resize(term, 132);
+	messages = vdevtest_virtio_interrupts(term->v, WAIT_MS);
+	if (messages != 1 || !has_size(term, 132))
+		return 12;
+	return end_on_terminal(term);
+}
+
+static int delayed_size_in_child(struct terminal *term)
+{
+	if (!begin_on_terminal(term, "delayed"))
+		return 10;
+	if (vdevtest_virtio_interrupts(term->v, WAIT_MS) != 1 || !has_size(term, 80))
+		return 11;
+	resize(term, 132);
+	if (vdevtest_virtio_interrupts(term->v, WAIT_MS) != 1 || !has_size(term, 132))
+		return 12;
+	return end_on_terminal(term);
+}
+
+static void in_child(int (*func)(struct terminal *term))
+{
+	struct terminal term = { .master = posix_openpt(O_RDWR | O_NOCTTY) };
+	int status;
+	pid_t child;
+
+	assert_true(term.master >= 0 && grantpt(term.master) == 0 && unlockpt(term.master) == 0);
+	child = fork();
+	if (child == 0)
+		_exit(func(&term));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(term.master);
 }
 
 /* CON-8 */
 static void terminal_size(void **state)
 {
-	int master = posix_openpt(O_RDWR | O_NOCTTY), status;
-	pid_t child;
-
 	(void)state;
-	assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
-	child = fork();
-	if (child == 0)
-		_exit(on_own_terminal(ptsname(master)));
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-	close(master);
+	in_child(size_in_child);
+	in_child(delayed_size_in_child);
 }
 
 static void what_is_refused(void **state)
