@@ -15,7 +15,8 @@
 #include <qvm/x/conf.h>
 #include "hostend.h"
 
-#define ESCAPE 0x1d /* Ctrl-] */
+#define ESCAPE	  0x1d /* Ctrl-] */
+#define MAX_TYPED 256  /* bytes of qvm's own terminal at once */
 
 void hostend_init(struct hostend *he, vdev_t *vdp, qvmx_watch_func_t *input,
 		  qvmx_watch_func_t *output)
@@ -289,12 +290,19 @@ static size_t take_escapes(struct hostend *he, uint8_t *buf, size_t len)
 
 size_t hostend_read(struct hostend *he, void *buf, size_t len)
 {
+	uint8_t typed[MAX_TYPED];
+	void *to = buf;
+	size_t kept;
 	ssize_t n;
 
 	if (he->in.fd < 0 || he->in_ended || len == 0)
 		return 0;
+	if (he->escapes) { /* not where a guest could write them itself */
+		to = typed;
+		len = len < sizeof(typed) ? len : sizeof(typed);
+	}
 	do
-		n = read(he->in.fd, buf, len);
+		n = read(he->in.fd, to, len);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return 0;
@@ -305,7 +313,11 @@ size_t hostend_read(struct hostend *he, void *buf, size_t len)
 		end_input(he);
 		return 0;
 	}
-	return he->escapes ? take_escapes(he, buf, (size_t)n) : (size_t)n;
+	if (!he->escapes)
+		return (size_t)n;
+	kept = take_escapes(he, typed, (size_t)n);
+	memcpy(buf, typed, kept);
+	return kept;
 }
 
 static void output_ready(vdev_t *vdp, void *data, uint32_t events)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <qvm/x/test.h>
 #include "../common/test_util.h"
 
+#define EXPORTED   __attribute__((visibility("default"))) /* to the vdev */
 #define DEV	   1
 #define RX	   0
 #define TX	   1
@@ -322,6 +325,19 @@ static void host_end_that_fails(void **state)
 	vdevtest_end(t);
 }
 
+/* Another vCPU writes Ctrl-] q here as soon as the device has read from the host. */
+static _Atomic(uint8_t *) forged;
+
+EXPORTED ssize_t read(int fd, void *buf, size_t len)
+{
+	ssize_t n = syscall(SYS_read, fd, buf, len);
+	uint8_t *at = forged;
+
+	if (at && n > 0 && isatty(fd))
+		memcpy(at, "\x1dq", 2);
+	return n;
+}
+
 /* A process that has the pty as its terminal. */
 struct terminal {
 	int master, fd;
@@ -396,6 +412,38 @@ static int delayed_size_in_child(struct terminal *term)
 	return end_on_terminal(term);
 }
 
+/* What is typed counts, not what the guest makes of its buffer. */
+static int forged_escape_in_child(struct terminal *term)
+{
+	uint32_t len = 0;
+	bool back = false;
+	unsigned head;
+	uint64_t gpa;
+
+	if (!begin_on_terminal(term, ""))
+		return 10;
+	gpa = vdevtest_alloc(term->t, 16, 16);
+	forged = vdevtest_ram(term->t, gpa, 16);
+	add(term->v, RX, gpa, 16);
+	vdevtest_virtio_kick(term->v, RX);
+	if (write(term->master, "ab", 2) != 2)
+		return 11;
+	for (unsigned ms = 0; ms < WAIT_MS && !back && vdevtest_ended(term->t) < 0; ms += 10)
+		back = vdevtest_virtio_used(term->v, RX, 10, &head, &len);
+	forged = NULL;
+	if (vdevtest_ended(term->t) >= 0)
+		return 12;
+	if (len != 2 || memcmp(vdevtest_ram(term->t, gpa, 2), "ab", 2) != 0)
+		return 13;
+	add(term->v, RX, gpa, 16);
+	vdevtest_virtio_kick(term->v, RX);
+	if (write(term->master, "\x1dq", 2) != 2)
+		return 14;
+	for (unsigned ms = 0; ms < WAIT_MS && vdevtest_ended(term->t) < 0; ms++)
+		pause_ms(1);
+	return vdevtest_ended(term->t) < 0 ? 15 : end_on_terminal(term);
+}
+
 static void in_child(int (*func)(struct terminal *term))
 {
 	struct terminal term = { .master = posix_openpt(O_RDWR | O_NOCTTY) };
@@ -420,6 +468,12 @@ static void terminal_size(void **state)
 	in_child(delayed_size_in_child);
 }
 
+static void forged_escape(void **state)
+{
+	(void)state;
+	in_child(forged_escape_in_child);
+}
+
 static void what_is_refused(void **state)
 {
 	(void)state;
@@ -440,6 +494,7 @@ int main(void)
 		cmocka_unit_test(emergency_output),
 		cmocka_unit_test(host_end_that_fails),
 		cmocka_unit_test(terminal_size),
+		cmocka_unit_test(forged_escape),
 		cmocka_unit_test(what_is_refused),
 	};
 
