@@ -29,7 +29,8 @@
 #include "../common/outring.h"
 
 #define QUEUE_SIZE 64
-#define MAX_IOV	   64u /* parts of one write */
+#define MAX_IOV	   64u	      /* parts of one write */
+#define MAX_TURN   (1u << 20) /* bytes, until others have a turn: a reset, the end */
 
 enum { QUEUE_RX, QUEUE_TX, NUM_QUEUES };
 enum { F_SIZE = 0, F_EMERG_WRITE = 2 };
@@ -51,15 +52,17 @@ struct console {
 	bool tx_held;		    /* `out` is not wholly written */
 	struct qvmx_request out;
 	size_t out_done; /* bytes of it that are */
+	bool tx_called;	 /* the next turn is on its way */
 };
 
-/* The rest of the held chain into at most MAX_IOV parts. Returns their number. */
-static unsigned rest_of_chain(const struct console *con, struct iovec *iov)
+/* The rest of the held chain, as far as `room` bytes, into at most MAX_IOV parts. Returns their
+ * number. */
+static unsigned rest_of_chain(const struct console *con, size_t room, struct iovec *iov)
 {
 	size_t skip = con->out_done;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < con->out.num_read && n < MAX_IOV; i++) {
+	for (unsigned i = 0; i < con->out.num_read && n < MAX_IOV && room > 0; i++) {
 		const struct iovec *part = &con->out.iov[i];
 
 		if (skip >= part->iov_len) {
@@ -67,41 +70,61 @@ static unsigned rest_of_chain(const struct console *con, struct iovec *iov)
 			continue;
 		}
 		iov[n].iov_base = (uint8_t *)part->iov_base + skip;
-		iov[n++].iov_len = part->iov_len - skip;
+		iov[n].iov_len = part->iov_len - skip;
+		if (iov[n].iov_len > room)
+			iov[n].iov_len = room;
+		room -= iov[n++].iov_len;
 		skip = 0;
 	}
 	return n;
 }
 
-/* Write the held chain. Returns false if the host end takes no more now. */
-static bool write_chain(struct console *con)
+/* Write of the held chain, and take it from *room. Returns false if the host end takes no more now,
+ * or there is no more room. */
+static bool write_chain(struct console *con, size_t *room)
 {
 	struct iovec iov[MAX_IOV];
 
 	while (con->out_done < con->out.read_len) {
-		ssize_t n = hostend_writev(&con->end, iov, rest_of_chain(con, iov));
+		unsigned parts = rest_of_chain(con, *room, iov);
+		ssize_t n = parts > 0 ? hostend_writev(&con->end, iov, parts) : -EAGAIN;
 
 		if (n < 0)
 			return false;
 		con->out_done += (size_t)n;
+		*room -= (size_t)n;
 	}
 	return true;
 }
 
-static void serve_tx(struct console *con)
+static void serve_tx(vdev_t *vdp);
+
+static void tx_call(vdev_t *vdp, void *data, uint32_t events)
 {
+	struct console *con = vdp->v_device;
+
+	(void)data;
+	(void)events;
+	con->tx_called = false;
+	serve_tx(vdp);
+}
+
+static void serve_tx(vdev_t *vdp)
+{
+	struct console *con = vdp->v_device;
+	size_t room = MAX_TURN;
 	unsigned done = 0;
 
 	if (!con->tx)
 		return;
-	for (;;) {
+	while (room > 0) {
 		if (!con->tx_held) {
 			if (qvmx_queue_next(con->tx, &con->out) != 1)
 				break;
 			con->tx_held = true;
 			con->out_done = 0;
 		}
-		if (!write_chain(con))
+		if (!write_chain(con, &room))
 			break;
 		con->tx_held = false;
 		qvmx_queue_done(con->tx, con->out.id, 0);
@@ -109,6 +132,8 @@ static void serve_tx(struct console *con)
 	}
 	if (done > 0)
 		qvmx_queue_flush(con->tx);
+	if (room == 0 && !con->tx_called)
+		con->tx_called = qvmx_loop_call(vdp, tx_call, NULL) == EOK;
 }
 
 /* The host end takes output again. */
@@ -119,7 +144,7 @@ static void output_ready(vdev_t *vdp, void *data, uint32_t events)
 	(void)data;
 	(void)events;
 	outring_drain(&con->emergency);
-	serve_tx(con);
+	serve_tx(vdp);
 }
 
 /* The first part that holds anything; NULL: nothing can be written. */
@@ -206,7 +231,7 @@ static void queue_kick(vdev_t *vdp, unsigned queue, struct qvmx_queue *q)
 	if (queue == QUEUE_RX)
 		serve_rx(con);
 	else if (!con->tx_held)
-		serve_tx(con);
+		serve_tx(vdp);
 }
 
 static void queue_start(vdev_t *vdp, unsigned queue, struct qvmx_queue *q)

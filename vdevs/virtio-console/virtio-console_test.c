@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <qvm/x/test.h>
 #include "../common/test_util.h"
@@ -310,6 +311,47 @@ static void emergency_output(void **state)
 	end(&b);
 }
 
+/* A host that takes its time, if that is wanted. */
+static atomic_bool slow;
+static _Atomic uint64_t written;
+
+EXPORTED ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	ssize_t len = syscall(SYS_writev, fd, iov, n);
+
+	if (slow && len > 0) {
+		written += (uint64_t)len;
+		pause_ms(5);
+	}
+	return len;
+}
+
+/* One long chain does not hold up a reset, nor the end of the VM. */
+static void long_chain(void **state)
+{
+	enum { PART = 4 << 20 };
+	struct vdevtest *t = test_start("ram 8m vdev virtio-console hostdev >/dev/null");
+	struct vdevtest_virtio *v = vdevtest_virtio_start(t, DEV, ALL, QUEUE_SIZE);
+	struct vdevtest_buf parts[QUEUE_SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		parts[i] = (struct vdevtest_buf){ 0x100000, PART, false };
+	slow = true;
+	vdevtest_virtio_add(v, TX, parts, 1);
+	vdevtest_virtio_kick(v, TX);
+	used(v, TX);
+	wait_until(written == PART); /* all of it, in several turns */
+	written = 0;
+	vdevtest_virtio_add(v, TX, parts, QUEUE_SIZE);
+	vdevtest_virtio_kick(v, TX);
+	wait_until(written > 0);
+	vdevtest_virtio_end(v);
+	slow = false;
+	assert_true(written < (uint64_t)QUEUE_SIZE * PART);
+	vdevtest_end(t);
+}
+
 static void host_end_that_fails(void **state)
 {
 	struct vdevtest *t = test_start("ram 8m vdev virtio-console hostdev >/dev/full");
@@ -492,6 +534,7 @@ int main(void)
 		cmocka_unit_test(file_as_input),
 		cmocka_unit_test(wrong_direction),
 		cmocka_unit_test(emergency_output),
+		cmocka_unit_test(long_chain),
 		cmocka_unit_test(host_end_that_fails),
 		cmocka_unit_test(terminal_size),
 		cmocka_unit_test(forged_escape),
