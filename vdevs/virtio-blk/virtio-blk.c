@@ -108,6 +108,9 @@ static int open_disk(struct blk *blk, char why[BACKEND_WHY_SIZE])
 	if (err)
 		return err;
 	blk->state = DISK_OPEN;
+	/* Before anybody sees the new one. */
+	if (blk->seen_missing)
+		qvmx_config_changed(&blk->vio);
 	atomic_store_explicit(&blk->ready, true, memory_order_release);
 	return 0;
 }
@@ -180,29 +183,22 @@ enum disk_state blk_refer(vdev_t *vdp)
 {
 	struct blk *blk = vdp->v_device;
 	enum disk_state state;
-	bool changed = false;
 
 	if (atomic_load_explicit(&blk->ready, memory_order_acquire))
 		return DISK_OPEN;
 	pthread_mutex_lock(&vdp->v_mtx);
 	refer_locked(vdp);
 	state = blk->state;
-	if (state == DISK_OPEN)
-		changed = blk->seen_missing;
-	else
+	if (state != DISK_OPEN)
 		blk->seen_missing = true;
 	pthread_mutex_unlock(&vdp->v_mtx);
-	if (changed)
-		qvmx_config_changed(&blk->vio);
 	return state;
 }
 
 static void retry_timer(vdev_t *vdp, void *data, uint32_t events)
 {
 	struct blk *blk = vdp->v_device;
-	enum disk_state state;
 	uint64_t count;
-	bool changed;
 
 	(void)data, (void)events;
 	/* Nothing to read: it was stopped meanwhile. */
@@ -211,12 +207,7 @@ static void retry_timer(vdev_t *vdp, void *data, uint32_t events)
 	pthread_mutex_lock(&vdp->v_mtx);
 	if (blk->state == DISK_WAITING)
 		try_open(vdp, now_ns());
-	state = blk->state;
-	changed = state == DISK_OPEN && blk->seen_missing;
-	blk->seen_missing = state != DISK_OPEN;
 	pthread_mutex_unlock(&vdp->v_mtx);
-	if (changed)
-		qvmx_config_changed(&blk->vio);
 	blk_serve(vdp);
 }
 

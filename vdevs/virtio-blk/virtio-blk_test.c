@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <virtio.h>
 #include <qvm/x/test.h>
+#include "../common/test_config.h"
 
 enum {
 	DISK_SECTORS = 4096,
@@ -1144,6 +1145,23 @@ static void test_delayed_missing(void **state)
 	assert_memory_equal(ram(f, f->data, 512), f->image, 512);
 }
 
+/* PCI-14, GEN-14, MMIO-7: a disk that comes is not seen with the old generation. */
+static void test_delayed_comes_whole(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t early, value;
+	char away[80];
+
+	hide(f, away);
+	start(f, "delayed forever hostdev %s", ALL_FEATURES);
+	assert_int_equal(vdevtest_virtio_config(f->v, CFG_CAPACITY, 4), 0);
+	look_begin(f->v, CFG_CAPACITY, 4);
+	assert_int_equal(rename(away, f->path), 0);
+	assert_true(look_end(&early, &value));
+	assert_int_not_equal(early, DISK_SECTORS);
+	assert_int_equal(value, DISK_SECTORS);
+}
+
 /* A reset ends the wait for a file that does not come. */
 static void test_delayed_reset(void **state)
 {
@@ -1189,6 +1207,7 @@ int main(void)
 		TEST(test_direct),
 		TEST(test_delayed_there),
 		TEST(test_delayed_comes),
+		TEST(test_delayed_comes_whole),
 		TEST(test_delayed_missing),
 		TEST(test_delayed_reset),
 	};

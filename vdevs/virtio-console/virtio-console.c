@@ -195,9 +195,9 @@ static void check_size(vdev_t *vdp)
 	changed = con->config.cols != htole16(cols) || con->config.rows != htole16(rows);
 	con->config.cols = htole16(cols);
 	con->config.rows = htole16(rows);
-	pthread_mutex_unlock(&vdp->v_mtx);
 	if (changed)
 		qvmx_config_changed(&con->vio);
+	pthread_mutex_unlock(&vdp->v_mtx);
 }
 
 static void window_changed(vdev_t *vdp, void *data, uint32_t events)

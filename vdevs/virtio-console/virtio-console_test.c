@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <qvm/x/test.h>
+#include "../common/test_config.h"
 #include "../common/test_util.h"
 
 #define EXPORTED   __attribute__((visibility("default"))) /* to the vdev */
@@ -454,6 +455,22 @@ static int delayed_size_in_child(struct terminal *term)
 	return end_on_terminal(term);
 }
 
+/* A new size is not seen with the old generation. */
+static int whole_size_in_child(struct terminal *term)
+{
+	uint64_t early, value;
+
+	if (!begin_on_terminal(term, ""))
+		return 10;
+	look_begin(term->v, 0, 4);
+	resize(term, 132);
+	if (!look_end(&early, &value))
+		return 11;
+	if (early == (25 << 16 | 132))
+		return 12;
+	return value == (25 << 16 | 132) ? end_on_terminal(term) : 13;
+}
+
 /* What is typed counts, not what the guest makes of its buffer. */
 static int forged_escape_in_child(struct terminal *term)
 {
@@ -510,6 +527,13 @@ static void terminal_size(void **state)
 	in_child(delayed_size_in_child);
 }
 
+/* PCI-14, GEN-14, MMIO-7 */
+static void terminal_size_is_whole(void **state)
+{
+	(void)state;
+	in_child(whole_size_in_child);
+}
+
 static void forged_escape(void **state)
 {
 	(void)state;
@@ -537,6 +561,7 @@ int main(void)
 		cmocka_unit_test(long_chain),
 		cmocka_unit_test(host_end_that_fails),
 		cmocka_unit_test(terminal_size),
+		cmocka_unit_test(terminal_size_is_whole),
 		cmocka_unit_test(forged_escape),
 		cmocka_unit_test(what_is_refused),
 	};

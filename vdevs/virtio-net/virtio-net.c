@@ -138,8 +138,8 @@ static void lose_link(vdev_t *vdp)
 	net->tap = -1;
 	pthread_mutex_lock(&vdp->v_mtx);
 	net->config.status = 0;
-	pthread_mutex_unlock(&vdp->v_mtx);
 	qvmx_config_changed(&net->vio);
+	pthread_mutex_unlock(&vdp->v_mtx);
 }
 
 /* What the largest packet needs: with mergeable buffers a packet may span several. */

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <qvm/x/test.h>
+#include "../common/test_config.h"
 #include "../common/test_util.h"
 
 #define DEV	     1
@@ -648,6 +649,7 @@ static void lost_tap(void **state)
 {
 	struct bench b = begin(ALL);
 	const struct header none = { 0 };
+	uint64_t early, status;
 	uint8_t frame[60];
 
 	(void)state;
@@ -656,9 +658,12 @@ static void lost_tap(void **state)
 	used(&b, RX);
 	add_rx(&b, 2000);
 	vdevtest_virtio_interrupts(b.v, 0);
+	look_begin(b.v, 6, 2);
 	delete_interface(TAP);
-	wait_until((vdevtest_virtio_config(b.v, 6, 2) & 1) == 0);
+	assert_true(look_end(&early, &status));
 	assert_true(vdevtest_virtio_interrupts(b.v, WAIT_MS) >= 1);
+	assert_int_not_equal(early, 0); /* not before its change was told */
+	assert_int_equal(status, 0);
 	from_guest(&b, &none, frame, make_frame(frame, 60, 1)); /* comes back unsent */
 	assert_true(nothing_used(&b, RX));
 	end(&b);

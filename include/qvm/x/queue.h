@@ -95,7 +95,11 @@ void qvmx_queue_flush(struct qvmx_queue *q);
 /* The last buffer in flight came back after `stop` had returned false. */
 void qvmx_queue_stopped(struct qvmx_queue *q);
 
-/* The device configuration changed: generation up, configuration-change interrupt. Any thread. */
+/*
+ * The device configuration changed: generation up, configuration-change interrupt. Any thread. Call
+ * it before vread can answer with the new value (with the mutex held that vread takes for it): a
+ * driver must not see that with the old generation.
+ */
 void qvmx_config_changed(struct vio_state *vsp);
 
 /* What vread or vwrite returns for what vio_read or vio_write returned and the vdev did not handle
