@@ -604,3 +604,18 @@ def test_vdevs_have_pages_in_the_index():
     assert len(names) > 15
     for name in names:
         assert f"*vdev-{name}*(7)" in index
+
+
+def test_options_of_vdevs_have_entries_in_their_pages():
+    pages = sorted((TOP / "vdevs").glob("*/*.scd"))
+    seen = 0
+    for page in pages:
+        said = subprocess.run([QVM, "--help", "vdev", page.parent.name], capture_output=True, text=True, check=False)
+        if said.returncode:  # of the other architecture
+            continue
+        section = re.search(r"^# OPTIONS$(.*?)(?=^# |\Z)", page.read_text(), re.M | re.S)
+        entries = set(re.findall(r"\*([\w-]+)\*", " ".join(re.findall(r"^\*.*", section[1] if section else "", re.M))))
+        options = set(re.findall(r"^  ([\w-]+)", said.stdout, re.M))
+        assert options <= entries, (page.name, options - entries)
+        seen += len(options)
+    assert seen > 40, "no options were seen"

@@ -43,7 +43,7 @@ static int node_identify(int fd, struct input_identity *id)
 		if (input_bit(id->bits[EV_ABS], axis) &&
 		    ioctl(fd, EVIOCGABS(axis), &id->abs[axis]) < 0)
 			id->abs[axis] = (struct input_absinfo){ 0 };
-	/* Keys of the host repeat by the host's own clock; the guest repeats them by its own. */
+	/* The host repeats keys that are held down; a guest would do it once more. */
 	memset(id->bits[EV_REP], 0, INPUT_BITMAP);
 	memset(id->bits[EV_FF], 0, INPUT_BITMAP);
 	return EOK;
