@@ -191,7 +191,7 @@ static void print_diagnostics(const struct conf *conf, FILE *json)
 static void set_loggers(const struct conf *conf)
 {
 	struct log_sink sinks[LOG_MAX_SINKS];
-	unsigned n = MIN(conf->num_loggers, (unsigned)LOG_MAX_SINKS);
+	unsigned n = conf->num_loggers;
 
 	for (unsigned i = 0; i < n; i++)
 		sinks[i] = (struct log_sink){ .mask = conf->loggers[i].mask,
@@ -208,8 +208,17 @@ static void set_loggers(const struct conf *conf)
 		log_set_name(conf->system.text);
 }
 
+/* On standard output, all of it: 0, or -EIO with a message. */
+static int printed(int rc)
+{
+	if (!rc && fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	log_write(LOG_SEV_ERROR, "standard output takes not all of it: %s", strerror(errno));
+	return -EIO;
+}
+
 /* Name, type, context, value as the configuration has it, what it is about. */
-static int list_variables(const struct conf *conf)
+static int list_variables(const struct conf *conf, bool json)
 {
 	const struct conf_variable *v;
 
@@ -221,7 +230,9 @@ static int list_variables(const struct conf *conf)
 		printf("%-22s %-11s %-7s %-18s  %s\n", o->name, type_name(o) + 1, v->context,
 		       *value ? value : "-", o->help);
 	}
-	return 0;
+	if (conf->num_errors)
+		print_diagnostics(conf, json ? stderr : NULL);
+	return printed(0) ? VM_STATUS_START_FAILED : conf->num_errors ? VM_STATUS_BAD_CONFIG : 0;
 }
 
 static int print_machine(const struct conf *conf, struct vm *vm, bool json)
@@ -229,12 +240,11 @@ static int print_machine(const struct conf *conf, struct vm *vm, bool json)
 	struct strbuf out = { 0 };
 
 	if (json)
-		return vm_json_print(stdout, conf, vm);
+		return printed(vm_json_print(stdout, conf, vm));
 	vm_print(vm, &out);
 	fputs(strbuf_text(&out), stdout);
 	strbuf_free(&out);
-	fflush(stdout);
-	return 0;
+	return printed(0);
 }
 
 /* The status is that of a start, as far as one would come by what is done here. */
@@ -313,7 +323,7 @@ static int configure(struct vdev_types *types, int argc, char **argv, int first_
 	if (!conf || read_text(conf, argv + first_word, argc - first_word) || conf_parse(conf)) {
 		log_write(LOG_SEV_FATAL, "out of memory");
 	} else if (conf->set_query.source) {
-		status = list_variables(conf);
+		status = list_variables(conf, json);
 	} else if (conf->num_errors) {
 		/* The rest of the mistakes is found by planning what could be understood. */
 		struct vm *vm = NULL;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define DIAG_MAX_TEXT  600u		     /* bytes of one message */
-#define DIAG_MAX_ITEMS (4 * CONF_MAX_ERRORS) /* with notes and warnings */
+#define DIAG_MAX_ITEMS (4 * CONF_MAX_ERRORS) /* then errors and their notes alone are kept */
 
 /* Format, make harmless, cut, and keep. NULL without memory. */
 PRINTF_LIKE(2, 0)
@@ -26,6 +26,11 @@ static const char *diag_text(struct conf *c, const char *fmt, va_list args)
 	return text;
 }
 
+static bool diag_of_error(const struct conf *c, unsigned parent)
+{
+	return parent < c->num_diags && c->diags[parent].severity == CONF_ERROR;
+}
+
 PRINTF_LIKE(4, 0)
 static void diag_add(struct conf *c, enum conf_severity severity, const struct conf_pos *pos,
 		     const char *fmt, va_list args)
@@ -43,7 +48,8 @@ static void diag_add(struct conf *c, enum conf_severity severity, const struct c
 	}
 	if (severity != CONF_NOTE)
 		c->priv->last_expected = 0;
-	if (c->num_errors > CONF_MAX_ERRORS || c->num_diags >= DIAG_MAX_ITEMS)
+	if (severity == CONF_ERROR ? c->num_errors > CONF_MAX_ERRORS
+				   : c->num_diags >= DIAG_MAX_ITEMS && !diag_of_error(c, parent))
 		return;
 	text = diag_text(c, fmt, args);
 	if (!text)

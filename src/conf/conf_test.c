@@ -224,6 +224,26 @@ static void test_note_of_lost_error(void **state)
 	conf_free(c);
 }
 
+/* Warnings have an end, and take no error's place. */
+static void test_error_behind_warnings(void **state)
+{
+	struct conf *c = conf_new(NULL);
+
+	(void)state;
+	for (unsigned i = 0; i < 5 * CONF_MAX_ERRORS; i++) {
+		conf_warning(c, NULL, "warning %u", i);
+		conf_note(c, NULL, "note %u", i);
+	}
+	assert_int_equal(c->num_diags, 4 * CONF_MAX_ERRORS);
+	conf_error(c, NULL, "the error");
+	conf_note(c, NULL, "its note");
+	conf_warning(c, NULL, "one more");
+	assert_int_equal(c->num_diags, 4 * CONF_MAX_ERRORS + 2);
+	assert_string_equal(c->diags[c->num_diags - 2].text, "the error");
+	assert_string_equal(c->diags[c->num_diags - 1].text, "its note");
+	conf_free(c);
+}
+
 static void test_no_vdevs(void **state)
 {
 	static const char text[] = "vdev virtio-blk hostdev /a\nram 1m\n";
@@ -278,6 +298,7 @@ static void test_limits(void **state)
 	assert_limit("abcdefgh", CONF_MAX_WORD / 8 + 1, "longer than the limit");
 	assert_limit("cpu\n", CONF_MAX_CPUS + 1, "too many vCPUs");
 	assert_limit("vdev virtio-blk\n", CONF_MAX_VDEVS + 1, "too many vdevs");
+	assert_limit("logger error stderr\n", LOG_MAX_SINKS + 1, "too many loggers");
 }
 
 static void test_variables(void **state)
@@ -350,7 +371,7 @@ int main(void)
 		cmocka_unit_test(test_no_vdevs),     cmocka_unit_test(test_real_environment),
 		cmocka_unit_test(test_limits),	     cmocka_unit_test(test_variables),
 		cmocka_unit_test(test_loggers),	     cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_set_query),
+		cmocka_unit_test(test_set_query),    cmocka_unit_test(test_error_behind_warnings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

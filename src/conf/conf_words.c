@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/log.h"
+
 static const char expect_memory[] = "[ADDRESS,]LENGTH, such as 1m,1023m";
 
 static bool word_text(struct conf *c, const struct conf_word *w, const char *expected,
@@ -294,6 +296,10 @@ static bool word_logger(struct conf *c, const struct conf_word *w)
 
 	if (!conf_read_logger(c, w, &logger))
 		return false;
+	if (c->num_loggers == LOG_MAX_SINKS) {
+		conf_error(c, &w->pos, "too many loggers (more than %d)", LOG_MAX_SINKS);
+		return false;
+	}
 	item = conf_append(c, &c->loggers, &c->num_loggers, sizeof(*item));
 	if (!item)
 		return false;

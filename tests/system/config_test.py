@@ -390,6 +390,21 @@ def test_set_query_lists_type_context_and_value(tmp_path):
     assert rows["exit-on-halt"] == ["on|off", "global", "on"]
 
 
+def test_set_query_hides_no_mistake(tmp_path):
+    result = subprocess.run([QVM, "@missing", "foo", "set", "?"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 65 and result.stdout.startswith("acpi-dump-dir ")
+    assert "missing" in result.stderr and "unknown word 'foo'" in result.stderr, result.stderr
+    result = subprocess.run([QVM, "--format=json", "foo", "set", "?"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 65 and len(json.loads(result.stderr)["diagnostics"]) == 1, result.stderr
+
+
+@pytest.mark.parametrize("words", [["ram", "1m", "dryrun"], ["--format=json", "ram", "1m", "dryrun"], ["set", "?"]])
+def test_what_cannot_be_printed_is_no_success(words):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        result = subprocess.run([QVM, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 64 and "standard output takes not all of it" in result.stderr, result.stderr
+
+
 @pytest.mark.parametrize("text,says", [
     ("user no-such-user\n", "no user is called 'no-such-user'"),
     ("user 4000000\n", "user 4000000 has no name, so it has no group"),
