@@ -60,7 +60,24 @@ def test_signals_end_what_waits_for_its_configuration(tmp_path, number):
 ])
 def test_known_words_that_are_not_built_say_so(tmp_path, text, said):
     result = qvm(tmp_path, "ram 256m\n" + text, "dryrun")
-    assert result.returncode in (64, 65) and said in result.stderr, result.stderr
+    assert result.returncode == 65 and said in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("text", ["load /nonexistent\n", "load .\n", "acpi load x\n", "vdev virtio-blk hostdev /nonexistent\n",
+                                  "vdev ser8250 hostdev /nonexistent\n", "dump /nonexistent\n", "user no-such-user\n"])
+def test_what_the_host_lacks_is_a_wrong_configuration(tmp_path, text):
+    """qvm(1), EXIT STATUS: the same on a dryrun."""
+    (tmp_path / "x").write_text("no table")
+    assert {qvm(tmp_path, "ram 1m\n" + text, *words).returncode for words in ((), ("dryrun",))} == {65}
+
+
+@pytest.mark.parametrize("text,dryrun", [("load empty\n", 0), ("load 40000000,x\n", 0), ("", 0), ("load x\ncpu runmask 1000\n", 0),
+                                         ("set acpi-dump-dir /nonexistent\nload x\n", 64)])
+def test_what_only_the_start_finds_is_a_failed_start(tmp_path, text, dryrun):
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "x").write_text("no program")
+    assert qvm(tmp_path, "ram 1m\n" + text, "dryrun").returncode == dryrun
+    assert qvm(tmp_path, "ram 1m\n" + text).returncode == 64
 
 
 @pytest.mark.parametrize("text,said", [
