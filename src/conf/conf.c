@@ -192,6 +192,7 @@ static int conf_read_file(struct conf *c, const char *path, const struct conf_po
 		return 0;
 	}
 	r = conf_load_file(path, &text, &len);
+	c->memory_seen |= r != 0;
 	if (r == -EFBIG) {
 		conf_error(c, pos, "'%s' is larger than a configuration file may be (%u bytes)",
 			   path, CONF_MAX_FILE);

@@ -192,7 +192,10 @@ struct conf_vdev {
 	struct conf_sched sched;
 	enum conf_accel accel;
 	struct conf_pos accel_pos; /* source 0: not given */
-	struct conf_pos pos;	   /* of the word `vdev` */
+	unsigned *bad;		   /* own options that are given, but wrong: into type->options */
+	unsigned num_bad;
+	bool wrong;	     /* an error is about an option, or about one that is missing */
+	struct conf_pos pos; /* of the word `vdev` */
 };
 
 /* `set VAR VALUE`. In the context of a vdev or a cpu it is about that one (index), else both are
@@ -307,6 +310,8 @@ struct conf {
 	unsigned num_loggers;
 	struct conf_text dump;	      /* a directory, or "|COMMAND" */
 	struct conf_text user, group; /* `user USER[:GROUP]` */
+	bool memory_seen; /* a `ram` or `rom`: a wrong one, or in a file that cannot be read, maybe
+			   */
 	bool dryrun, debug, safety;
 	struct conf_pos dryrun_pos, debug_pos, safety_pos;
 

@@ -88,6 +88,8 @@ static void parse_unknown(struct conf *c, const struct conf_word *w, struct conf
 	conf_context_offer_all(c, &near);
 	conf_keyword_offer_all(&near);
 	parse_report_unknown(c, w);
+	if (near.best && c->priv->context == CONF_IN_VDEV && !conf_keyword_find(near.best))
+		conf_vdev_meant(c, near.best);
 	if (near.best)
 		conf_suggest(c, near.best);
 	else

@@ -57,7 +57,6 @@ struct conf_priv {
 	unsigned next; /* the parser: index of the next word */
 	enum conf_context context;
 	unsigned vdev;		/* in the context of a vdev: which */
-	bool memory_seen;	/* a `ram` or `rom`, maybe a wrong one */
 	unsigned last_expected; /* the diag that conf_expected is about: index + 1, 0: dropped */
 };
 
@@ -155,6 +154,8 @@ bool conf_vdev_open(struct conf *c, const struct conf_word *w);
 bool conf_vdev_option(struct conf *c, const struct conf_word *w);
 void conf_vdev_offer_all(struct conf *c, struct conf_near *near);
 void conf_vdev_check_all(struct conf *c);
+/* An unknown option of the open vdev is this one, misspelt. */
+void conf_vdev_meant(struct conf *c, const char *option);
 /* The vdev that is there without a line: number 0. Before any word. */
 void conf_vdev_add_implicit(struct conf *c);
 

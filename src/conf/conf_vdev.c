@@ -129,6 +129,28 @@ static void vdev_keep(struct conf *c, const struct conf_option *option, bool rep
 		*item = *option;
 }
 
+/* That it is missing would be untrue. */
+static void vdev_bad(struct conf *c, unsigned index)
+{
+	struct conf_vdev *v = vdev_open(c);
+	unsigned *item = conf_append(c, &v->bad, &v->num_bad, sizeof(*item));
+
+	if (item)
+		*item = index;
+	v->wrong = true;
+}
+
+void conf_vdev_meant(struct conf *c, const char *option)
+{
+	const struct conf_vdev_type *type = vdev_open(c)->type;
+
+	for (unsigned i = 0; type && i < type->num_options; i++) {
+		if (!strcmp(type->options[i].name, option))
+			vdev_bad(c, i);
+	}
+	vdev_open(c)->wrong = true;
+}
+
 static void vdev_own(struct conf *c, const struct conf_word *w, unsigned index)
 {
 	const struct conf_vdev_type *type = vdev_open(c)->type;
@@ -145,13 +167,13 @@ static void vdev_own(struct conf *c, const struct conf_word *w, unsigned index)
 		conf_option_describe(opt, &expected);
 		arg = conf_take_argument(c, w, strbuf_text(&expected));
 		strbuf_free(&expected);
-		if (!arg)
-			return;
 		strbuf_printf(&owner, "vdev %s", type->name);
-		ok = conf_check_option(c, w, arg, opt, strbuf_text(&owner));
+		ok = arg && conf_check_option(c, w, arg, opt, strbuf_text(&owner));
 		strbuf_free(&owner);
-		if (!ok)
+		if (!ok) {
+			vdev_bad(c, index);
 			return;
+		}
 		option.text = arg->text;
 		option.text_pos = arg->pos;
 	}
@@ -323,6 +345,8 @@ bool conf_vdev_option(struct conf *c, const struct conf_word *w)
 			continue;
 		if (vdev_common_argument(c, w, &option))
 			vdev_keep(c, &option, i == CONF_COMMON_INTR && type && type->max_intrs > 1);
+		else if (i == CONF_COMMON_LOC || i == CONF_COMMON_INTR)
+			vdev_open(c)->wrong = true;
 		return true;
 	}
 	return false;
@@ -338,7 +362,7 @@ void conf_vdev_offer_all(struct conf *c, struct conf_near *near)
 		conf_near_offer(near, common_names[i]);
 }
 
-static void vdev_check_required(struct conf *c, const struct conf_vdev *v)
+static void vdev_check_required(struct conf *c, struct conf_vdev *v)
 {
 	for (unsigned i = 0; v->type && i < v->type->num_options; i++) {
 		const struct qvmx_option *opt = &v->type->options[i];
@@ -349,8 +373,11 @@ static void vdev_check_required(struct conf *c, const struct conf_vdev *v)
 			continue;
 		for (unsigned k = 0; k < v->num_options; k++)
 			given |= v->options[k].opt == opt;
+		for (unsigned k = 0; k < v->num_bad; k++)
+			given |= v->bad[k] == i;
 		if (given)
 			continue;
+		v->wrong = true;
 		conf_error(c, &v->type_name.pos, "vdev %s is without '%s'", v->type_name.text,
 			   opt->name);
 		conf_option_describe(opt, &expected);

@@ -55,7 +55,7 @@ static bool word_memory(struct conf *c, const struct conf_word *w, bool rom)
 	struct conf_part addr = { 0 }, len;
 	uint64_t last;
 
-	c->priv->memory_seen = true;
+	c->memory_seen = true;
 	if (!arg || arg->bad)
 		return false;
 	len = (struct conf_part){ arg->text, strlen(arg->text) };
@@ -131,7 +131,7 @@ static bool word_load_blob(struct conf *c, const struct conf_word *w, enum conf_
 	struct conf_part path;
 	uint64_t addr;
 
-	if (!c->priv->memory_seen) {
+	if (!c->memory_seen) {
 		conf_error(c, &w->pos, "'load' before any guest memory");
 		conf_expected(c, "'ram' or 'rom' before the first 'load'");
 	}
@@ -199,6 +199,9 @@ static bool word_blob(struct conf *c, const struct conf_word *w, enum conf_blob 
 	    (strcmp(verb->text, "load") && strcmp(verb->text, "pass"))) {
 		conf_error(c, &w->pos, "'%s' without 'load' or 'pass'", w->text);
 		conf_expected(c, "%s load [ADDRESS,]FILE", w->text);
+		/* It was the file's name, probably; in a file the rest of the line is left out. */
+		p->next += verb && verb->pos.source == w->pos.source &&
+			   !p->sources[w->pos.source - 1].text && !conf_keyword_find(verb->text);
 		return false;
 	}
 	p->next++;

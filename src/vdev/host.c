@@ -139,9 +139,11 @@ void vdev_refuse(struct vdev_instance *vi, const char *fmt, va_list args)
 {
 	char text[512];
 
+	vi->refused = true;
+	if (vi->muted)
+		return;
 	vsnprintf(text, sizeof(text), fmt, args);
 	conf_error(vi->host->conf, &vi->blame, "%s: %s", vi->label, text);
-	vi->refused = true;
 }
 
 int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const char *arg,
@@ -150,7 +152,7 @@ int instance_control(struct vdev_instance *vi, vdev_ctrl_options_t ctrl, const c
 	vi->blame = *blame;
 	int rc = fatal_control(vi, ctrl, arg);
 
-	if (rc != EOK && !vi->refused)
+	if (rc != EOK && !vi->refused && !vi->conf->wrong)
 		conf_error(vi->host->conf, blame, "%s does not start: %s", vi->label,
 			   strerror(rc == -1 ? EINVAL : rc));
 	return rc;
@@ -209,6 +211,8 @@ static int instance_options(struct vdev_instance *vi)
 			(void)instance_control(vi, VDEV_CTRL_FIRST_OPTIDX + o->index, o->text,
 					       o->text_pos.source ? &o->text_pos : &o->pos);
 	}
+	/* Until it has its place: without an option that was wrong it finds others missing. */
+	vi->muted = vi->refused || vi->conf->wrong;
 	if (!vi->broken)
 		(void)instance_control(vi, VDEV_CTRL_OPTIONS_END, NULL, &vi->conf->pos);
 	return 0;
@@ -338,7 +342,7 @@ static int instance_plan(struct vdev_instance *vi)
 					   : "no `intr`");
 	}
 	if ((flags & VFF_INTR_REQ || (!is_pci && (flags & VFF_INTR_NONPCI || vi->vio))) &&
-	    !vi->vdev.v_intr.pic) {
+	    !vi->vdev.v_intr.pic && !vi->conf->num_intrs && !vi->conf->wrong) {
 		conf_error(conf, &vi->conf->pos, "%s needs an interrupt", vi->label);
 		conf_expected(conf, "intr PIC:LINE");
 	}
@@ -351,6 +355,8 @@ static int instance_plan(struct vdev_instance *vi)
 	if ((flags & (VFF_LOC_NO | VFF_MANUAL_REGION)))
 		return 0;
 	if (b->location == QSL_NO_LOCATION) {
+		if (vi->conf->wrong)
+			return 0;
 		if (flags & VFF_VDEV_LOC_TYPES) {
 			conf_error(conf, &vi->conf->pos, "%s needs a place", vi->label);
 			conf_expected(conf, "loc ADDRESS");
@@ -399,9 +405,11 @@ int vdev_host_configure(struct vdev_host *host)
 		if (options_rc)
 			return options_rc;
 	}
-	for (struct vdev_instance *vi = host->first; vi; vi = vi->next)
+	for (struct vdev_instance *vi = host->first; vi; vi = vi->next) {
 		if (!vi->broken)
 			(void)instance_control(vi, VDEV_CTRL_ASSIGN, NULL, &vi->conf->pos);
+		vi->muted = false;
+	}
 	int rc = pic_machine_pick(host);
 
 	if (rc)

@@ -75,6 +75,7 @@ struct vdev_instance {
 	const struct conf_vdev *conf;
 	struct conf_pos blame; /* where qvmx_refuse points */
 	bool refused;	       /* qvmx_refuse has spoken */
+	bool muted;	       /* what it says follows from what was said */
 	bool started;	       /* saw VDEV_CTRL_OPTIONS_START */
 	int chip;	       /* enum qvmx_chip that it is; -1: none */
 	bool modelled;	       /* the engine has the chip */

@@ -65,7 +65,7 @@ static int vm_memory_create(struct vm *vm)
 							 .len = r->len,
 							 .rom = r->kind == PLAN_ROM };
 	}
-	if (!vm->conf->num_memories)
+	if (!vm->conf->memory_seen)
 		conf_error(vm->conf, NULL,
 			   "the VM has no memory: a line such as `ram 256m` is missing");
 	int rc = memory_create(regions, num, &vm->mem);

@@ -437,6 +437,33 @@ def test_what_only_the_host_can_tell_is_said_at_its_place(tmp_path, text, says):
     assert says in result.stderr and "vm.qvmconf:" in result.stderr, result.stderr
 
 
+@pytest.mark.parametrize("words,errors", [
+    (["vdev", "virtio-blk"], ["vdev virtio-blk is without 'hostdev'"]),
+    (["vdev", "virtio-blk", "hostdev", "$env{NOPE}"], ["environment variable 'NOPE' is not set"]),
+    (["vdev", "virtio-blk", "hostdev", ">f"], ["a disk cannot be write-only"]),
+    (["vdev", "virtio-blk", "hostdevv", "f"], ["unknown option 'hostdevv'"]),
+    (["vdev", "virtio-input"], ["vdev virtio-input is without 'hostdev'"]),
+    (["vdev", "virtio-net", "tapdev", "TOO-LONG-NAME-FOR-IT"], ["an interface name has 1 to 15 characters"]),
+    (["vdev", "pci-dummy", "vendor", "0x12345"], ["'0x12345' is out of range"]),
+    (["vdev", "8259", "loc", "0x2x"], ["'0x2x' is not an address"]),
+    (["vdev", "trace", "loc", "0x2x"], ["'0x2x' is not an address"]),
+    (["vdev", "virtio-entropy", "loc", "0x1c0d0000", "intr", "nobody:1"], ["no interrupt controller is called 'nobody'"]),
+    (["vdev", "virtio-blk", "threads", "99"], ["'99' is out of range", "vdev virtio-blk is without 'hostdev'"]),
+    (["initrd", "x.img"], ["'initrd' without 'load' or 'pass'"]),
+])
+def test_one_mistake_is_one_error(words, errors):
+    result = subprocess.run([QVM, "ram", "1m", *words, "dryrun"], capture_output=True, text=True, check=False)
+    said = sorted(re.findall("error: (.*)", result.stderr))
+    assert result.returncode == 65 and len(said) == len(errors), result.stderr
+    assert all(error in result.stderr for error in errors), result.stderr
+
+
+@pytest.mark.parametrize("words", [["ram", "12x"], ["ram"], ["@missing"]])
+def test_memory_that_is_not_understood_is_no_second_mistake(words):
+    result = subprocess.run([QVM, "dryrun", *words], capture_output=True, text=True, check=False)
+    assert result.returncode == 65 and result.stderr.count("error: ") == 1, result.stderr
+
+
 def test_one_mistake_hides_no_other(tmp_path):
     result = qvm(tmp_path, "ram 1m\nram 0,4k\nuser 4000000\n", "dryrun")
     assert result.returncode == 65
