@@ -3,15 +3,15 @@
 #ifndef TESTS_VDEVS_PROBE_H
 #define TESTS_VDEVS_PROBE_H
 
+/* Scripts of guests have the numbers: new ones come last. */
 enum command {
 	PROBE_SET = 1, /* address, length, flags */
 	PROBE_SET_UNLOCKED,
-	PROBE_INFO,	 /* address, length */
-	PROBE_FIND,	 /* type, size, alignment */
-	PROBE_FIND_FROM, /* address, size, alignment: in memory */
-	PROBE_READ,	 /* type, location: 8 bytes */
-	PROBE_WRITE,	 /* type, location, value */
-	PROBE_WALK,	 /* address, length */
+	PROBE_INFO,  /* address, length */
+	PROBE_FIND,  /* type, size, alignment */
+	PROBE_READ,  /* type, location: 8 bytes */
+	PROBE_WRITE, /* type, location, value */
+	PROBE_WALK,  /* address, length */
 	PROBE_TOO_LATE,
 	PROBE_MSI,   /* address, data */
 	PROBE_PULSE, /* code */
@@ -26,6 +26,7 @@ enum command {
 	PROBE_LOCKS,
 	PROBE_LINE,	   /* its number */
 	PROBE_SET_NOWHERE, /* as PROBE_SET, of an address that no process has */
+	PROBE_FIND_FROM,   /* address, size, alignment: in memory */
 };
 
 enum counter {
