@@ -285,6 +285,8 @@ int pci_bus_attach(struct pci_bus *pb, struct bus *bus, struct irq *irq, struct 
 			r = pci_msi_attach(pb->devices[i], irq);
 		if (!r && pb->devices[i])
 			r = line_attach(pb->devices[i]);
+		if (r < 0 && ret_other)
+			*ret_other = pci_device_name(pb->devices[i]);
 		if (r < 0)
 			return r;
 	}

@@ -205,7 +205,7 @@ void pci_bus_lines_set(struct pci_bus *pb, struct irq_line *const lines[PCI_NUM_
 /*
  * After placing: configuration accesses are answered from now on. All three outlive the pci_bus.
  * -EEXIST: a configuration region overlaps *ret_other (may be NULL); errors of irq_vector_create
- * and irq_line_source_add.
+ * and irq_line_source_add, of the function *ret_other.
  */
 int pci_bus_attach(struct pci_bus *pb, struct bus *bus, struct irq *irq, struct engine *engine,
 		   const char **ret_other) MUST_CHECK;

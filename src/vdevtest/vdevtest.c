@@ -278,20 +278,19 @@ static int load_all(struct vdevtest *t)
 	return 0;
 }
 
-static int assemble(struct vdevtest *t)
+static int assemble(struct vdevtest *t, const char **ret_why)
 {
-	const char *why = NULL;
 	int rc = bus_create(&t->bus);
 
 	t->engine = bench_create();
 	if (!rc && t->engine)
-		rc = t->engine->ops->irqchip_set(t->engine, &t->host->machine.engine, &why);
+		rc = t->engine->ops->irqchip_set(t->engine, &t->host->machine.engine, ret_why);
 	if (!rc && t->engine)
 		rc = irq_create(t->engine, &t->irq);
 	if (!rc)
 		rc = platform_create(t->bus, false, ignore_line, NULL, &t->platform);
 	if (!rc)
-		rc = vdev_host_attach(t->host, t->engine, t->bus, t->irq, &why);
+		rc = vdev_host_attach(t->host, t->engine, t->bus, t->irq, ret_why);
 	if (rc)
 		return rc;
 	t->cpu = vdevtest_cpu_create(t);
@@ -299,7 +298,7 @@ static int assemble(struct vdevtest *t)
 	if (!rc)
 		rc = vdev_host_configured(t->host);
 	if (!rc)
-		rc = vdev_host_instructions(t->host, &t->boot, 1, &why);
+		rc = vdev_host_instructions(t->host, &t->boot, 1, ret_why);
 	if (!rc)
 		rc = vdev_host_gen_acpi(t->host);
 	if (!rc)
@@ -322,11 +321,18 @@ struct vdevtest *vdevtest_start_with(const struct vdevtest_setup *setup)
 	t->conf = conf_new(&env);
 	if (!t->conf)
 		vdevtest_die("out of memory");
-	if (plan_all(t, setup) == 0 && assemble(t) == 0) {
+	const char *why = "the bench";
+	int rc = plan_all(t, setup);
+
+	if (!rc)
+		rc = assemble(t, &why);
+	if (!rc) {
 		if (t->stepped)
 			vdevtest_run(t);
 		return t;
 	}
+	if (!t->conf->num_errors)
+		conf_error(t->conf, NULL, "%s: %s", why, strerror(-rc));
 	conf_render(t->conf, &errors);
 	vdevtest_end(t);
 	return NULL;

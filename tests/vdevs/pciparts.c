@@ -137,6 +137,11 @@ static int parts_declare(vdev_t *vdp)
 	const struct parts *p = vdp->v_device;
 	unsigned at = 0;
 
+	if (p->mistake == 18) /* all the messages that there can be */
+		return qvmx_pci_function(vdp, &info) == EOK &&
+				       qvmx_pci_bar(vdp, 0, QVMX_PCI_BAR_MEM32, 65536, 0) == EOK
+			       ? qvmx_pci_msix(vdp, 2048, 0, 0, 32768)
+			       : EINVAL;
 	if (p->mistake == 20)
 		return qvmx_pci_pin(vdp);
 	if (p->mistake == 19)

@@ -153,6 +153,9 @@ static void mistakes(void **state)
 		snprintf(text, sizeof(text), CONF "mistake %u", i);
 		test_refused(text, words[i]);
 	}
+	/* Too many messages, or files: that is the function's. */
+	test_refused("ram 1m vdev pciparts mistake 18 name first vdev pciparts mistake 18 name one",
+		     "error: vdev pciparts '");
 	test_refused(CONF "loc 0xfa000000", "expected: `loc pci:0:DEV[.FUNC]`");
 	test_refused(CONF "intr myioapic:5", "no `intr`: a PCI function's interrupts");
 }
