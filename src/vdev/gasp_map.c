@@ -90,6 +90,18 @@ static int page_number(int fd, const uint8_t *p, uint64_t *ret_number)
 	return (entry >> 63) && *ret_number ? EOK : EPERM;
 }
 
+/* A page that nobody has used is not there yet; one that was only read is a page of zeros, which
+ * goes when it is written. The guest may write meanwhile. */
+static void page_use(uint8_t *p, unsigned flags)
+{
+	uint8_t value = *(volatile uint8_t *)p;
+
+	while ((flags & GMF_WRITE) &&
+	       !__atomic_compare_exchange_n(p, &value, value, true, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED))
+		;
+}
+
 void *gasp_map_contig(vdev_t *vdp, uint64_t *ppaddr, size_t *plength, unsigned flags)
 {
 	uint8_t *p = *plength ? gasp_map_vdma(vdp, *ppaddr, 1, flags) : NULL;
@@ -100,11 +112,11 @@ void *gasp_map_contig(vdev_t *vdp, uint64_t *ppaddr, size_t *plength, unsigned f
 		return NULL;
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
-	(void)*(volatile uint8_t *)p; /* a page that nobody has used is not there yet */
+	page_use(p, flags);
 	int err = fd < 0 ? EPERM : page_number(fd, p, &first);
 
 	while (!err && len < *plength && gasp_map_vdma(vdp, *ppaddr, len + 1, flags)) {
-		(void)*(volatile uint8_t *)(p + len);
+		page_use(p + len, flags);
 		if (page_number(fd, p + len, &number) ||
 		    number != first + (*ppaddr % PAGE + len) / PAGE)
 			break;

@@ -249,7 +249,9 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 		break;
 	case PROBE_CONTIG:
 		len = (size_t)a[1];
-		p->error = gasp_map_contig(vdp, &p->args[0], &len, GMF_READ) ? 0 : (uint64_t)errno;
+		p->error = gasp_map_contig(vdp, &p->args[0], &len, (unsigned)a[2])
+				   ? 0
+				   : (uint64_t)errno;
 		p->result = len;
 		break;
 	case PROBE_LINE:

@@ -17,7 +17,7 @@ enum command {
 	PROBE_PULSE, /* code */
 	PROBE_EVENT,
 	PROBE_HANDLE, /* address */
-	PROBE_CONTIG, /* address, length */
+	PROBE_CONTIG, /* address, length, GMF_* */
 	PROBE_POWER,
 	PROBE_HOST,	 /* offset, write?, value */
 	PROBE_TIMER,	 /* ns, from the last firing? */

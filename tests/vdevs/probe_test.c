@@ -357,7 +357,7 @@ static void places_are_found(void **state)
 	assert_int_equal(run(t, PROBE_HANDLE, 0x200000, 0, 0), EOK);
 	assert_int_equal(reg(t, 0), 0x1122);
 	assert_int_equal(run(t, PROBE_HANDLE, 0x500000, 0, 0), EFAULT);
-	int err = run(t, PROBE_CONTIG, 0x200010, 0x4000, 0);
+	int err = run(t, PROBE_CONTIG, 0x200010, 0x4000, GMF_READ);
 
 	assert_true(err == EOK || err == EPERM); /* the right of root */
 	if (!err)
@@ -381,6 +381,21 @@ static void places_are_found_beside_those_of_other_vdevs(void **state)
 	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10001008, 8), 0x7008);
 	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10002008, 8), 0x7008);
 	assert_int_equal(vdevtest_read(t, VDEVTEST_MEM, 0x10003008, 8), 2);
+	vdevtest_end(t);
+}
+
+/* Memory that nobody has used yet is where it will be when it is written. */
+static void fresh_memory_has_its_place(void **state)
+{
+	struct vdevtest *t = test_start(PROBE);
+	int err = run(t, PROBE_CONTIG, 0x300000, 0x1000, GMF_READ | GMF_WRITE);
+	uint64_t at = reg(t, 8);
+
+	(void)state;
+	assert_true(err == EOK || err == EPERM);
+	*(uint8_t *)vdevtest_ram(t, 0x300000, 1) = 1;
+	assert_int_equal(run(t, PROBE_CONTIG, 0x300000, 0x1000, GMF_READ), err);
+	assert_true(err || reg(t, 8) == at);
 	vdevtest_end(t);
 }
 
@@ -595,6 +610,7 @@ int main(void)
 		cmocka_unit_test(regions_change_in_the_start),
 		cmocka_unit_test(places_are_found),
 		cmocka_unit_test(places_are_found_beside_those_of_other_vdevs),
+		cmocka_unit_test(fresh_memory_has_its_place),
 		cmocka_unit_test(state_is_reached),
 		cmocka_unit_test(calls_have_their_stage),
 		cmocka_unit_test(interrupts_are_assigned),
