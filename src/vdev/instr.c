@@ -7,6 +7,12 @@
 
 #include "vdev/state.h"
 
+static bool instr_is_known(guest_instr_type_t git)
+{
+	return (git >= GIT_X86_RDMSR && git <= GIT_X86_CPUID) || git == GIT_ARM_SMC ||
+	       git == GIT_ARM_HVC;
+}
+
 int guest_instr_register(vdev_t *vdp, guest_instr_type_t git, unsigned qualifier,
 			 guest_instr_callback_func_t *func)
 {
@@ -21,7 +27,7 @@ int guest_instr_register(vdev_t *vdp, guest_instr_type_t git, unsigned qualifier
 
 	if (refusal) {
 		(void)qvmx_refuse(vdp, "%s", refusal);
-		return ENOTSUP;
+		return instr_is_known(git) ? ENOTSUP : EINVAL;
 	}
 	i = calloc(1, sizeof(*i));
 	if (!i)

@@ -13,6 +13,7 @@ static void mistakes(void **state)
 		{ "far", "VirtIO queue: Invalid argument" },
 		{ "bars", "it is a PCI function already" },
 		{ "controller", "was answered 0 and none" },
+		{ "instruction", "was answered 22" },
 		{ "function", "was answered -1 and 0" }, /* that is VirtIO's, not its own */
 	};
 	char text[64];
