@@ -91,10 +91,6 @@ void vio_reset(struct vio_state *vsp);
  * needs a reset). */
 int vio_setup_queues(struct vio_state *vsp);
 
-/* In VDEV_CTRL_GEN_FDT: the device's node, if it lies in memory. parent_node: (int)(intptr_t)arg.
- * Returns EOK, or ENOTSUP: this VM has no device tree. */
-int vio_ctrl_gen_fdt(struct vio_state *vsp, const char *name, int parent_node);
-
 /* In VDEV_CTRL_PCI_BARS. Returns EOK or an errno. */
 int vio_ctrl_pci_bars(struct vio_state *vsp, const char *arg);
 
