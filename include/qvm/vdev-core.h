@@ -74,7 +74,11 @@ struct vdev_pic_functions {
 	int (*signal)(const guest_intr_t *intr, guest_intr_state_t state);
 	/* The guest unmasked or acknowledged the line of another controller that this one drives
 	 * (its v_intr). intr->pic is this controller, param that line. May be NULL. */
+#if QVM_VDEV_API < 80
+	void (*notify)(const guest_intr_t *intr, enum guest_intr_notifications what);
+#else
 	void (*notify)(const guest_intr_t *intr, guest_intr_notifications_t what);
+#endif
 	/* Text after "NAME:" to param; returns the rest of the text, NULL if it is no line of this
 	 * controller. */
 	const char *(*parse)(guest_intr_t *intr, const char *text);

@@ -77,6 +77,27 @@ class Layouts(unittest.TestCase):
                             f"the layout of struct {name} is not asserted in src/vdev/abi.c")
 
 
+class Languages(unittest.TestCase):
+    def test_a_controller_of_7_x_is_written_in_either(self):
+        """With the documented prototypes, whose enumerations C++ tells from integers."""
+        source = """
+#include <qvm/guest.h>
+static int signal(const struct guest_intr *intr, enum guest_intr_state state) { (void)intr; return state == GIS_ON; }
+static void notify(const struct guest_intr *intr, enum guest_intr_notifications what) { (void)intr; (void)what; }
+static const struct vdev_pic_functions pic = { 0, 0x1f, signal, notify, 0, 0, 0 };
+int use(const vdev_t *vdp, const struct guest_intr *intr);
+int use(const vdev_t *vdp, const struct guest_intr *intr)
+{
+	pic.notify(intr, GIN_ACK);
+	guest_intr_notify(vdp, 1, GIN_UNMASK);
+	return pic.signal(intr, GIS_ON);
+}
+"""
+        for compiler, language, standard in (("cc", "c", "c11"), ("c++", "c++", "c++17")):
+            subprocess.run([compiler, f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", language, "-DQVM_VDEV_API=71",
+                            f"-I{INCLUDE}", "-"], input=source, text=True, check=True)
+
+
 class Features(unittest.TestCase):
     def test_each_group_has_a_bit_and_is_told_of(self):
         header = (INCLUDE / "qvm/x/feature.h").read_text()
