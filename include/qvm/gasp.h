@@ -166,8 +166,8 @@ int gasp_walk_init(GASP_WALK *walk, uint64_t guest_loc, uint64_t length, gasp_wa
 
 /*
  * Host address of [gpa, gpa + len) for access on behalf of vdp, or NULL with errno EFAULT if that
- * is not wholly in one piece of guest RAM or, for reading, ROM. flags: GMF_*. gasp_map_sys is for
- * access that is no vdev's. Running stage, VDEV_CTRL_GUEST_CONFIGURED and _STARTING.
+ * is not wholly guest RAM or, for reading, ROM. flags: GMF_*. gasp_map_sys is for access that is no
+ * vdev's. Running stage, VDEV_CTRL_GUEST_CONFIGURED and _STARTING.
  */
 void *gasp_map_vdma(vdev_t *vdp, uint64_t gpa, size_t len, unsigned flags);
 void *gasp_map_sys(uint64_t gpa, size_t len, unsigned flags);

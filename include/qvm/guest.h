@@ -31,7 +31,7 @@ typedef uint32_t guest_cpu_access_flags_t;
  * in VDEV_CTRL_GUEST_STARTING with the vCPU that is its argument. What a block's type reaches:
  *
  *     QST_HOST       the operand of vread and vwrite; memory of this process
- *     QST_MEMORY     guest RAM, for reading ROM too, in one piece of it; gcp may be NULL
+ *     QST_MEMORY     guest RAM, for reading ROM too; gcp may be NULL
  *     QST_IMMEDIATE  the location itself, up to 8 bytes; reading only
  *     QST_VIRTUAL    guest RAM by gcp's page tables as they are now
  *     QST_CPUREGS, _FPUREGS, _X86_SEGREGS, _X86_CTRLREGS, _X86_DBGREGS

@@ -106,6 +106,18 @@ static void *memory_found(const struct memory *mem, uint64_t gpa, uint64_t len, 
 	return mem->base + gpa;
 }
 
+/* What can be accessed from gpa on, which lies in region i. Reading goes on into a neighbour. */
+static uint64_t memory_room(const struct memory *mem, unsigned i, uint64_t gpa, uint64_t len,
+			    bool for_write)
+{
+	uint64_t room = mem->regions[i].len - (gpa - mem->regions[i].gpa);
+
+	while (!for_write && room < len && ++i < mem->num_regions &&
+	       mem->regions[i].gpa == gpa + room)
+		room += mem->regions[i].len;
+	return room;
+}
+
 void *memory_translate(const struct memory *mem, uint64_t gpa, uint64_t len, bool for_write)
 {
 	unsigned lo = 0, hi = mem->num_regions;
@@ -118,7 +130,8 @@ void *memory_translate(const struct memory *mem, uint64_t gpa, uint64_t len, boo
 			hi = mid;
 		else if (gpa - r->gpa >= r->len)
 			lo = mid + 1;
-		else if (!len || len > r->len - (gpa - r->gpa) || (for_write && r->rom))
+		else if (!len || len > memory_room(mem, mid, gpa, len, for_write) ||
+			 (for_write && r->rom))
 			return NULL;
 		else
 			return memory_found(mem, gpa, len, for_write);

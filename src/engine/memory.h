@@ -55,8 +55,8 @@ void memory_destroy(struct memory *mem);
 int memory_attach(const struct memory *mem, struct engine *engine) MUST_CHECK;
 
 /*
- * Host address of [gpa, gpa + len), or NULL if that is not wholly inside one region (for_write:
- * RAM). len 0 gives NULL. The one place where a guest address becomes a pointer.
+ * Host address of [gpa, gpa + len), or NULL if that is not wholly RAM (reading: or ROM, or both in
+ * a row). len 0 gives NULL. The one place where a guest address becomes a pointer.
  */
 void *memory_translate(const struct memory *mem, uint64_t gpa, uint64_t len, bool for_write);
 

@@ -56,8 +56,12 @@ static void test_edges(void **state)
 		{ 0xa0000, 1, false, false },
 		{ 0xbffff, 2, false, false },
 		{ 0xc0000, 0x40000, false, true },
-		{ 0xc0000, 1, true, false },  /* ROM */
-		{ 0xfffff, 2, false, false }, /* ROM, then RAM */
+		{ 0xc0000, 1, true, false }, /* ROM */
+		{ 0xfffff, 2, false, true }, /* ROM, then RAM */
+		{ 0xfffff, 2, true, false },
+		{ 0xc0000, 0x141000, false, true },
+		{ 0xc0000, 0x141001, false, false },
+		{ 0x100000, 0x101000, true, true },
 		{ 0x200fff, 1, true, true },
 		{ 0x201000, 1, false, false },
 		{ 0x200fff, UINT64_MAX, false, false },
