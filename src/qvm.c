@@ -152,8 +152,8 @@ static int help_vdev(struct vdev_types *types, const char *name)
 		if (o->help)
 			printf("        %s\n", o->help);
 	}
-	printf("\nand the common options loc, intr, name, log, sched%s: see qvmconf(5).\n",
-	       conf->accel ? ", accel" : "");
+	printf("\nand the common options loc, intr, name, log, sched%s%s: see qvmconf(5).\n",
+	       conf->pic ? ", hostvector" : "", conf->accel ? ", accel" : "");
 	return 0;
 }
 
@@ -161,13 +161,16 @@ static int help(struct vdev_types *types, const struct arguments *args)
 {
 	const char *name;
 
-	if (strcmp(args->help, "vdev") == 0 && args->help_vdev)
-		return help_vdev(types, args->help_vdev);
+	if (strcmp(args->help, "vdev") == 0)
+		return args->help_vdev ? help_vdev(types, args->help_vdev)
+				       : usage_error("--help vdev needs the name of one", NULL);
 	if (strcmp(args->help, "vdevs") == 0) {
 		for (unsigned i = 0; (name = vdev_types_name(types, i)); i++)
 			puts(name);
 		return 0;
 	}
+	if (*args->help)
+		return usage_error("there is no help about", args->help);
 	fputs(usage, stdout);
 	return 0;
 }

@@ -71,7 +71,8 @@ static void parse_expect_options(struct conf *c)
 	}
 	for (unsigned i = 0; i < type->num_options; i++)
 		strbuf_printf(&list, "%s, ", type->options[i].name);
-	conf_expected(c, "%sloc, intr, name, log, or a new entry", strbuf_text(&list));
+	conf_expected(c, "%sloc, intr, name, log, sched%s%s, or a new entry", strbuf_text(&list),
+		      type->pic ? ", hostvector" : "", type->accel ? ", accel" : "");
 	strbuf_free(&list);
 }
 

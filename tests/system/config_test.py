@@ -225,6 +225,20 @@ def test_dryrun_prints_the_machine(tmp_path):
     assert "Exiting: dryrun completed" in result.stderr
 
 
+def test_the_manual_has_the_fixed_places_and_who_lies_at_a_port(tmp_path):
+    page = (TOP / "docs/man/qvmconf.5.scd").read_text()
+    table = page.partition("\n# ADDRESSES\n")[2].partition("\nA guest with more")[0]
+    told = {(bool(port), int(first, 16), int(last or first, 16))
+            for port, first, last in re.findall(r"^\|  (ports? )?0x([0-9a-f]+)(?:-0x([0-9a-f]+))?$", table, re.M)}
+    result = qvm(tmp_path, "ram 1m\n", "dryrun")
+    assert told == {(len(first) == 4, int(first, 16), int(last, 16))
+                    for first, last in re.findall(r"^  ([0-9a-f]+)-([0-9a-f]+)  fixed ", result.stdout, re.M)}
+    at_ports = {path.parent.name for path in (TOP / "vdevs").glob("*/*.c")
+                if re.search(r"factory_flags = [^,]*VFF_VDEV_X86_IO", path.read_text())}
+    places = page.partition("Without a prefix it is what the vdev usually has: a port for")[2].partition("else a memory address")[0]
+    assert set(re.findall(r"\*(\S+?)\*", places)) == at_ports
+
+
 def test_acpi_tables_have_nothing_to_complain_of(tmp_path):
     """iasl disassembles and recompiles what the guest gets, without a warning."""
     result = qvm(tmp_path, "ram 256m\ncpu cpu cpu cpu\nset acpi-dump-dir .\n" + guests.PLATFORM + "vdev ser8250 intr myioapic:4\n"
@@ -577,6 +591,13 @@ def test_help_names_every_option_of_a_vdev():
     result = subprocess.run([QVM, "--help", "vdev", "virtio-blk"], capture_output=True, text=True, check=True)
     for word in ("hostdev", "delayed", "dio", "threads"):
         assert f"\n  {word}" in result.stdout
+    assert "intr, name, log, sched: see" in result.stdout
+    result = subprocess.run([QVM, "--help", "vdev", "ioapic"], capture_output=True, text=True, check=True)
+    assert "log, sched, hostvector, accel: see" in result.stdout
+    for words, said in ((["vdev"], "--help vdev needs the name of one"), (["bogus"], "there is no help about 'bogus'"),
+                        (["vdev", "bogus"], "bogus")):
+        result = subprocess.run([QVM, "--help", *words], capture_output=True, text=True, check=False)
+        assert result.returncode == 2 and said in result.stderr and not result.stdout
     assert subprocess.run([QVM, "--nonsense"], capture_output=True, check=False).returncode == 2
     assert subprocess.run([QVM], capture_output=True, check=False).returncode == 2
     assert "virtio-net" in subprocess.run([QVM, "--help", "vdevs"], capture_output=True, text=True, check=True).stdout
