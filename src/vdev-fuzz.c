@@ -91,16 +91,16 @@ static int numbers(struct fuzz_setup *setup, int opt, const char *value)
 	if (!command_number(value, opt == OPT_RUNS || opt == OPT_SEED ? UINT64_MAX : INT32_MAX,
 			    &number))
 		return wrong("that option takes a number");
+	if (!number && opt != OPT_SEED)
+		return wrong("--runs, --seconds and --limit take at least 1");
 	if (opt == OPT_RUNS)
 		setup->runs = number;
 	else if (opt == OPT_SEED)
 		setup->seed = number;
 	else if (opt == OPT_SECONDS)
 		setup->seconds = (unsigned)number;
-	else if (number)
-		setup->limit_s = (unsigned)number;
 	else
-		return wrong("--limit takes at least 1 s");
+		setup->limit_s = (unsigned)number;
 	return -1;
 }
 

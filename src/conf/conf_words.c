@@ -2,6 +2,7 @@
 /* The words that may stand anywhere, and what each reads. */
 #include "conf/conf_private.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -141,15 +142,16 @@ static bool word_load_blob(struct conf *c, const struct conf_word *w, enum conf_
 	/* A comma may also be part of the file's name: what stands before it must be a number. */
 	if (memchr(path.text, ',', path.len)) {
 		struct conf_part rest = path, first = conf_split(&rest, ',');
+		int r = conf_number_parse(first.text, first.len, CONF_HEXADECIMAL, true, &addr);
 
-		if (!conf_number_parse(first.text, first.len, CONF_HEXADECIMAL, true, &addr)) {
+		if (!r) {
 			load.has_addr = true;
 			load.addr = addr;
 			load.addr_pos = conf_word_part(arg, first.text, first.len);
 			path = rest;
-		} else if (first.len > 1 && first.text[0] == '0' &&
-			   !memchr(first.text, '/', first.len) &&
-			   !memchr(first.text, '.', first.len)) {
+		} else if (r == -ERANGE || (first.len > 1 && first.text[0] == '0' &&
+					    !memchr(first.text, '/', first.len) &&
+					    !memchr(first.text, '.', first.len))) {
 			return conf_read_address(c, arg, first, &addr);
 		}
 	}

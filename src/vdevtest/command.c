@@ -109,12 +109,16 @@ const char *command_words(struct command *c, char **words, unsigned num)
 	c->words = calloc(num + 4, sizeof(*c->words));
 	if (!c->words)
 		return "out of memory";
-	if (at < num && !has_word(words, num, ram)) {
-		c->words[n++] = ram;
-		c->words[n++] = size;
-	}
+	c->num_implied = at < num && !has_word(words, num, ram) ? 2 : 0;
+	/* Before what they may be needed for; a VM's name stands first. */
+	c->implied_at = c->num_implied && at > 1 && strcmp(words[0], "system") == 0 ? 2 : 0;
 	for (unsigned i = 0; i < num; i++) {
 		char *name;
+
+		if (c->num_implied && i == c->implied_at) {
+			c->words[n++] = ram;
+			c->words[n++] = size;
+		}
 		const char *why = i == at ? split_path(c, words[i], &name) : NULL;
 
 		if (why)
@@ -222,6 +226,8 @@ struct vdevtest *command_start(const struct command *c)
 	const struct vdevtest_setup setup = {
 		.words = c->words,
 		.num_words = c->num_words,
+		.implied_at = c->implied_at,
+		.num_implied = c->num_implied,
 		.dirs = c->dirs,
 		.num_dirs = c->num_dirs,
 		.stepped = true,

@@ -27,7 +27,8 @@ struct command {
 	bool has_seed; /* it was given */
 	char **words;  /* of the configuration */
 	unsigned num_words;
-	char *owned[COMMAND_MAX_WORDS]; /* texts to free */
+	unsigned implied_at, num_implied; /* as in vdevtest_setup */
+	char *owned[COMMAND_MAX_WORDS];	  /* texts to free */
 	unsigned num_owned;
 };
 

@@ -446,10 +446,14 @@ static void script_write(struct fuzzer *f, const char *text, const char *what, b
 {
 	const struct command *c = f->setup->command;
 	char path[PATH_MAX];
+	unsigned number = f->num_found;
+	FILE *out;
 
-	snprintf(path, sizeof(path), "%s/crash-%u.qtest", f->setup->crashes, f->num_found);
-	FILE *out = fopen(path, "we");
-
+	/* What an earlier run has found stays. */
+	do {
+		snprintf(path, sizeof(path), "%s/crash-%u.qtest", f->setup->crashes, number++);
+		out = fopen(path, "wxe");
+	} while (!out && errno == EEXIST);
 	printf("found: %s\n", what);
 	if (!out) {
 		printf("%s: %s\n%s", path, strerror(errno), text);

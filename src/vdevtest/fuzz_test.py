@@ -51,6 +51,16 @@ class Fuzz(unittest.TestCase):
         self.assertRegex(again.stderr, r"crash-1.qtest:\d+: (SIGABRT|a sanitizer's report)")
         self.assertIn("vdev-buggy.so", said)
 
+    def test_what_was_found_before_stays(self):
+        for i in (1, 2):
+            (self.folder / f"crash-{i}.qtest").write_text("mine\n")
+        words = [vdev("buggy"), "mistake", "3"]
+        self.fuzz(words, "--runs", "200000", "--seconds", "120", status=1)
+        self.assertEqual([(self.folder / f"crash-{i}.qtest").read_text() for i in (1, 2)], ["mine\n"] * 2)
+        self.assertIn("mistake", (self.folder / "crash-3.qtest").read_text())
+        for option in ("--runs", "--seconds", "--limit"):
+            self.fuzz(words, option, "0", status=2)
+
     def test_a_hang(self):
         _, lines, again = self.found(2, "--limit", "2")
         self.assertEqual(again.returncode, 124, lines)

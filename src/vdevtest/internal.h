@@ -20,6 +20,8 @@ struct vdevtest_setup {
 	const char *text; /* NULL: words */
 	char *const *words;
 	unsigned num_words;
+	unsigned implied_at,
+		num_implied;	 /* among words: nobody wrote them, so no place counts them */
 	const char *const *dirs; /* where vdevs are looked for first */
 	unsigned num_dirs;
 	bool stepped;

@@ -344,6 +344,14 @@ class Program(Bench):
         self.run_test(["/tmp/vdev-nothing.so"], status=65)
         self.assertIn("vdev-nothing.so", self.errors)
 
+    def test_the_memory_by_default_is_in_no_ones_way(self):
+        self.assertEqual(self.run_test(["system", "a", vdev("trace"), "loc", "2000000"], "readl 0x2000000\nreadb 0xffffff\n"),
+                         ["OK 0x0000000000000000", "OK 0x0000000000000000"])
+        self.run_test([vdev("pckeyboard"), "nonsense"], status=65)
+        self.assertIn("command line:3:1: error: unknown option 'nonsense' of vdev pckeyboard", self.errors)
+        self.run_test(["system", "a", vdev("pckeyboard"), "nonsense"], status=65)
+        self.assertIn("command line:5:1: error: unknown option 'nonsense' of vdev pckeyboard", self.errors)
+
     def test_a_configuration_file(self):
         path = self.file("a.qvmconf", "ram 8m\nvdev pckeyboard\n")
         self.assertEqual(self.run_test(["@" + path], "readb 0x7fffff\nreadb 0x800000\n"),

@@ -160,7 +160,14 @@ static int read_configuration(struct vdevtest *t, const struct vdevtest_setup *s
 	}
 	if (setup->text)
 		return conf_read_text(t->conf, "bench", setup->text, strlen(setup->text));
-	return conf_read_words(t->conf, 1, setup->words, setup->num_words);
+	const unsigned at = setup->implied_at, rest = at + setup->num_implied;
+	int rc = at ? conf_read_words(t->conf, 1, setup->words, at) : 0;
+
+	if (!rc && rest > at)
+		rc = conf_read_words(t->conf, at + 1, setup->words + at, rest - at);
+	if (!rc)
+		rc = conf_read_words(t->conf, at + 1, setup->words + rest, setup->num_words - rest);
+	return rc;
 }
 
 void *vdevtest_passed(struct vdevtest *t)
