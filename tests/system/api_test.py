@@ -76,7 +76,7 @@ def test_a_vdev_reaches_its_vcpus_state(host):
     assert number["rip"] == 1  # EPERM
     assert number["timer"] == 0x100
     assert number["waits"] > 0
-    assert number["late"] == 0xff
+    assert number["late"] == 0x1ff
     assert "vdev probe: guest_timer_create is a call of the start-up stage: it is refused" in result.error
     assert "0fff0000-0fffffff : Reserved" in text
     assert re.search(r"status: vdev probe at address 0xfa000000", result.error) and "traps=" in result.error
