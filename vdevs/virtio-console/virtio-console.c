@@ -97,26 +97,12 @@ static bool write_chain(struct console *con, size_t *room)
 	return true;
 }
 
-static void serve_tx(vdev_t *vdp);
-
-static void tx_call(vdev_t *vdp, void *data, uint32_t events)
+/* Returns whether there may be more to write. */
+static bool tx_turn(struct console *con)
 {
-	struct console *con = vdp->v_device;
-
-	(void)data;
-	(void)events;
-	con->tx_called = false;
-	serve_tx(vdp);
-}
-
-static void serve_tx(vdev_t *vdp)
-{
-	struct console *con = vdp->v_device;
 	size_t room = MAX_TURN;
 	unsigned done = 0;
 
-	if (!con->tx)
-		return;
 	while (room > 0) {
 		if (!con->tx_held) {
 			if (qvmx_queue_next(con->tx, &con->out) != 1)
@@ -132,8 +118,31 @@ static void serve_tx(vdev_t *vdp)
 	}
 	if (done > 0)
 		qvmx_queue_flush(con->tx);
-	if (room == 0 && !con->tx_called)
+	return room == 0;
+}
+
+static void serve_tx(vdev_t *vdp);
+
+static void tx_call(vdev_t *vdp, void *data, uint32_t events)
+{
+	struct console *con = vdp->v_device;
+
+	(void)data;
+	(void)events;
+	con->tx_called = false;
+	serve_tx(vdp);
+}
+
+static void serve_tx(vdev_t *vdp)
+{
+	struct console *con = vdp->v_device;
+
+	/* Without memory for a call the next turn is at once. */
+	while (con->tx && tx_turn(con) && !con->tx_called) {
 		con->tx_called = qvmx_loop_call(vdp, tx_call, NULL) == EOK;
+		if (con->tx_called)
+			break;
+	}
 }
 
 /* The host end takes output again. */

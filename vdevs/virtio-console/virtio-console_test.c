@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -6,6 +7,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <qvm/x/loop.h>
 #include <qvm/x/test.h>
 #include "../common/test_config.h"
 #include "../common/test_util.h"
@@ -327,6 +329,17 @@ EXPORTED ssize_t writev(int fd, const struct iovec *iov, int n)
 	return len;
 }
 
+/* The host has no memory for the next call. */
+static _Atomic bool call_fails;
+
+EXPORTED int qvmx_loop_call(vdev_t *vdp, qvmx_watch_func_t *func, void *data)
+{
+	int (*real)(vdev_t *, qvmx_watch_func_t *, void *);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "qvmx_loop_call");
+	return atomic_exchange(&call_fails, false) ? ENOMEM : real(vdp, func, data);
+}
+
 /* One long chain does not hold up a reset, nor the end of the VM. */
 static void long_chain(void **state)
 {
@@ -343,6 +356,13 @@ static void long_chain(void **state)
 	vdevtest_virtio_kick(v, TX);
 	used(v, TX);
 	wait_until(written == PART); /* all of it, in several turns */
+	written = 0;
+	call_fails = true;
+	vdevtest_virtio_add(v, TX, parts, 1);
+	vdevtest_virtio_kick(v, TX);
+	used(v, TX);
+	wait_until(written == PART);
+	assert_false(call_fails);
 	written = 0;
 	vdevtest_virtio_add(v, TX, parts, QUEUE_SIZE);
 	vdevtest_virtio_kick(v, TX);
