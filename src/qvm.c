@@ -253,8 +253,10 @@ static int print_machine(const struct conf *conf, struct vm *vm, bool json)
 /* The status is that of a start, as far as one would come by what is done here. */
 static int dryrun(struct conf *conf, struct vm *vm, bool json)
 {
-	int end = atomic_load(&vm->end); /* a vdev has ended the VM */
-	int status = vm_tables_dump(vm) ? vm_start_failed(vm) : MAX(end, 0);
+	int status = vm_tables_dump(vm) ? vm_start_failed(vm) : 0;
+
+	if (!status)
+		status = MAX(atomic_load(&vm->end), 0); /* a vdev has ended the VM */
 
 	if (print_machine(conf, vm, json) && !status)
 		status = VM_STATUS_START_FAILED;
@@ -371,6 +373,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < CRASH_NUM_SIGNALS; i++)
 		sigdelset(&all, crash_signals[i]);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	(void)signal(SIGCHLD, SIG_DFL); /* how a command ended that takes a dump */
 	set_thread_defaults();
 	/* Arenas for each thread would cost more memory than they save time. */
 	mallopt(M_ARENA_MAX, 1);

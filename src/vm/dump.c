@@ -245,8 +245,12 @@ static int dump_wait_child(const struct dump_job *job, pid_t pid)
 	int status;
 
 	for (unsigned us = 0; us < DUMP_STALL_S * 1000000u; us += STEP_US) {
-		if (waitpid(pid, &status, WNOHANG) == pid)
+		pid_t ended = waitpid(pid, &status, WNOHANG);
+
+		if (ended == pid)
 			return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EPIPE;
+		if (ended < 0)
+			return -errno; /* the number may be another's by now */
 		if (job->must_end(job->ctx))
 			break;
 		usleep(STEP_US);

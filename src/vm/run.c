@@ -324,8 +324,8 @@ void vm_button_line(void *ctx, bool level)
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
 enum { NUM_ENDS = 4 };
 
-/* What was ignored when the VM was started, as by nohup, is left alone. It is pending all the same
- * when it comes, since all signals are blocked. */
+/* An end that was ignored when the VM was started, as by nohup, is left alone. It is pending all
+ * the same when it comes, since all signals are blocked. */
 static bool vm_takes(int signo)
 {
 	struct sigaction act;
@@ -470,7 +470,7 @@ static void vm_wait(struct vm *vm)
 
 	sigemptyset(&taken);
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++)
-		if (vm_takes(signals[i]))
+		if (i >= NUM_ENDS || vm_takes(signals[i]))
 			sigaddset(&taken, signals[i]);
 	int signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
 	struct pollfd fds[] = { { .fd = vm->end_fd, .events = POLLIN },

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MAX_TRIES = 100 };
+
 struct rundir {
 	char path[PATH_MAX];
 	char lock[PATH_MAX];
@@ -66,12 +68,15 @@ int rundir_claim(const char *system, struct rundir **ret_dir, const char **ret_p
 	memcpy(path, dir->path, (size_t)n + 1);
 	memcpy(dir->lock, dir->path, (size_t)n);
 	strcpy(dir->lock + n, "/lock");
-	/* A VM of that name that just ends may remove the folder between the two steps. */
-	do {
+	/* A VM of that name that just ends may remove the folder between the two steps; no folder
+	 * at all is a link to nowhere. */
+	for (unsigned i = 0; i < MAX_TRIES; i++) {
 		rc = mkdir(dir->path, 0755) && errno != EEXIST ? -errno : 0;
 		if (!rc)
 			rc = lock_take(dir->lock);
-	} while (rc == -ENOENT);
+		if (rc != -ENOENT)
+			break;
+	}
 	if (rc < 0)
 		goto fail;
 	dir->fd = rc;
