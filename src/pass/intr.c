@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "pass/internal.h"
 #include "pass/uio.h"
 
@@ -39,7 +40,15 @@ int pass_intr_plan(struct pass_set *set, const struct conf_pass *pass,
 	if (rc)
 		return rc == -ENOMEM ? rc : 0; /* that is recorded */
 	intr->number = conf_intr->has_host ? conf_intr->host : by_default;
-	if (!uio_find_interrupt(intr->number, &intr->uio)) {
+	unsigned found = uio_find_interrupt(intr->number, &intr->uio);
+
+	if (found > 1)
+		conf_error(
+			set->conf, &conf_intr->pos,
+			"%u UIO devices of the host have the name that interrupt %u has: which of "
+			"them it is cannot be told",
+			found, intr->number);
+	if (!found) {
 		conf_error(set->conf, &conf_intr->pos,
 			   "no UIO device of the host has interrupt %u: it cannot be passed",
 			   intr->number);
@@ -73,19 +82,21 @@ static void signal_fd(int fd)
 	(void)!write(fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
-static void interrupt_came(struct pass_intr *intr)
+/* False: the device is gone. */
+static bool interrupt_came(struct pass_intr *intr)
 {
 	uint32_t count;
 
 	if (read(intr->uio_fd, &count, sizeof(count)) != sizeof(count))
-		return;
+		return errno == EAGAIN || errno == EINTR;
 	if (!intr->conf->at_once) {
 		signal_fd(intr->fd);
-		return;
+		return true;
 	}
 	(void)irq_line_set(intr->irq_line, intr->source, true);
 	(void)irq_line_set(intr->irq_line, intr->source, false);
 	uio_unmask(intr);
+	return true;
 }
 
 static void *intr_main(void *arg)
@@ -105,8 +116,11 @@ static void *intr_main(void *arg)
 			return NULL;
 		if (fds[1].revents && read(intr->unmask_fd, &count, sizeof(count)) > 0)
 			uio_unmask(intr);
-		if (fds[0].revents)
-			interrupt_came(intr);
+		if (fds[0].revents && !interrupt_came(intr)) {
+			log_write(LOG_SEV_ERROR, "pass intr %u: /dev/uio%u: %s: no more interrupts",
+				  intr->number, intr->uio, strerror(errno));
+			fds[0].fd = -1;
+		}
 	}
 }
 

@@ -79,18 +79,21 @@ static unsigned file_search(FILE *file, const struct ledger_item *items, unsigne
 }
 
 /* In all files, with the folder locked; files of the dead are removed. */
-static unsigned folder_search(const struct ledger_item *items, unsigned num,
-			      struct ledger_item *ret_other)
+static int folder_search(const struct ledger_item *items, unsigned num, unsigned *ret_found,
+			 struct ledger_item *ret_other)
 {
-	unsigned found = num;
 	DIR *dir = opendir(LEDGER_FOLDER);
 	struct dirent *entry;
+	int rc = dir ? 0 : -errno;
 
-	while (dir && found == num && (entry = readdir(dir))) {
+	*ret_found = num;
+	while (!rc && *ret_found == num && (entry = readdir(dir))) {
 		int fd = entry->d_name[0] == '.' ? -1
 						 : openat(dirfd(dir), entry->d_name,
 							  O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
+		if (fd < 0 && entry->d_name[0] != '.' && errno != ENOENT)
+			rc = -errno; /* what is in it may be wanted */
 		if (fd < 0)
 			continue;
 		if (!flock(fd, LOCK_EX | LOCK_NB)) {
@@ -101,15 +104,16 @@ static unsigned folder_search(const struct ledger_item *items, unsigned num,
 		FILE *file = fdopen(fd, "r");
 
 		if (!file) {
+			rc = -errno;
 			close(fd);
 			continue;
 		}
-		found = file_search(file, items, num, ret_other);
+		*ret_found = file_search(file, items, num, ret_other);
 		fclose(file);
 	}
 	if (dir)
 		closedir(dir);
-	return found;
+	return rc;
 }
 
 static int file_make(const struct ledger_item *items, unsigned num, struct ledger *ledger)
@@ -147,8 +151,9 @@ int ledger_take(const struct ledger_item *items, unsigned num, struct ledger **r
 		free(ledger);
 		return rc;
 	}
-	*ret_item = folder_search(items, num, ret_other);
-	rc = *ret_item < num ? -EBUSY : file_make(items, num, ledger);
+	rc = folder_search(items, num, ret_item, ret_other);
+	if (!rc)
+		rc = *ret_item < num ? -EBUSY : file_make(items, num, ledger);
 	close(folder);
 	if (rc) {
 		free(ledger);
@@ -173,10 +178,11 @@ bool ledger_find(const struct ledger_item *wanted, struct ledger_item *ret_other
 
 	if (folder < 0)
 		return false;
-	bool found = folder_search(wanted, 1, ret_other) == 0;
+	unsigned found;
+	int rc = folder_search(wanted, 1, &found, ret_other);
 
 	close(folder);
-	return found;
+	return !rc && found == 0;
 }
 
 bool ledger_pci(const char *bdf, uint64_t *ret_start)

@@ -137,7 +137,7 @@ void uio_each(void (*each)(void *ctx, unsigned uio, const char *name), void *ctx
 
 struct name_search {
 	const char *actions; /* names separated by commas */
-	unsigned uio;
+	unsigned uio, num;   /* the first one, how many */
 };
 
 static bool is_among(const char *actions, const char *name)
@@ -158,17 +158,18 @@ static bool name_each(void *ctx, unsigned uio)
 	char path[PATH_MAX], name[UIO_NAME_LEN];
 
 	snprintf(path, sizeof(path), CLASS "/uio%u/name", uio);
-	s->uio = uio;
-	return line_read(path, name, sizeof(name)) && is_among(s->actions, name);
+	if (line_read(path, name, sizeof(name)) && is_among(s->actions, name) && !s->num++)
+		s->uio = uio;
+	return false;
 }
 
-bool uio_find_interrupt(uint32_t number, unsigned *ret_uio)
+unsigned uio_find_interrupt(uint32_t number, unsigned *ret_uio)
 {
 	struct dirent **names;
 	char path[PATH_MAX], actions[256];
 	uint64_t hwirq;
 	int n = scandir(IRQS, &names, NULL, alphasort);
-	bool found = false;
+	unsigned found = 0;
 
 	for (int i = 0; i < n; i++) {
 		struct name_search s = { .actions = actions };
@@ -177,8 +178,9 @@ bool uio_find_interrupt(uint32_t number, unsigned *ret_uio)
 		if (!found && names[i]->d_name[0] != '.' && !host_number(path, &hwirq) &&
 		    hwirq == number) {
 			snprintf(path, sizeof(path), IRQS "/%s/actions", names[i]->d_name);
-			found = line_read(path, actions, sizeof(actions)) &&
-				each_uio(name_each, &s);
+			if (line_read(path, actions, sizeof(actions)))
+				(void)each_uio(name_each, &s);
+			found = s.num;
 			*ret_uio = s.uio;
 		}
 		free(names[i]);

@@ -27,8 +27,9 @@ void uio_each(void (*each)(void *ctx, unsigned uio, const char *name), void *ctx
 bool uio_find_memory(uint64_t addr, uint64_t len, struct uio_map *ret);
 /* A UIO device has all of these ports. */
 bool uio_has_ports(uint64_t port, uint64_t len);
-/* The UIO device that has the host's interrupt: its number at the interrupt controller. */
-bool uio_find_interrupt(uint32_t number, unsigned *ret_uio);
+/* The UIO device that has the host's interrupt: its number at the interrupt controller. Returns how
+ * many may be it: the host says no more than a name, which several may have. */
+unsigned uio_find_interrupt(uint32_t number, unsigned *ret_uio);
 
 enum host_use {
 	HOST_USE_NOTHING, /* nobody has said what is there */
