@@ -148,6 +148,7 @@ struct virtio_queue_regs {
 	uint16_t size;	   /* 0: not available */
 	uint16_t max_size; /* as it is after a reset */
 	bool enabled, resetting;
+	bool stopping;	  /* resetting, and its memory may still be used */
 	uint64_t addr[3]; /* enum virtio_queue_part */
 };
 enum virtio_queue_part { VIRTIO_QUEUE_DESC, VIRTIO_QUEUE_DRIVER, VIRTIO_QUEUE_DEVICE };
@@ -167,9 +168,8 @@ void virtio_device_queue_addr_set(struct virtio_device *vd, unsigned queue,
 unsigned virtio_device_status_set(struct virtio_device *vd, uint8_t status);
 unsigned virtio_device_queue_enable(struct virtio_device *vd, unsigned queue);
 /*
- * MMIO: the driver takes one queue back. It reads as not enabled at once, and can be enabled again
- * when its buffers have come back; a queue that the owner works, which cannot be told, after a
- * reset of the device.
+ * MMIO: the driver takes one queue back, which can be enabled again when its buffers have come
+ * back; one that the owner works, which cannot be told, after a reset of the device.
  */
 void virtio_device_queue_disable(struct virtio_device *vd, unsigned queue);
 /*

@@ -125,8 +125,8 @@ static uint32_t register_read(struct virtio_mmio *vm, unsigned reg)
 		return queue.max_size;
 	case MMIO_QUEUE_READY:
 		virtio_device_queue_regs(vm->vd, atomic_load(&vm->queue_sel), &queue);
-		/* Until nothing of the queue's memory is used any more. */
-		return queue.enabled || queue.resetting;
+		/* What was written; a 0 when nothing of the queue's memory is used any more. */
+		return queue.enabled || queue.stopping;
 	case MMIO_QUEUE_RESET:
 		virtio_device_queue_regs(vm->vd, atomic_load(&vm->queue_sel), &queue);
 		return queue.resetting;

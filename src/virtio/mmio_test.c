@@ -329,6 +329,9 @@ static void test_selectors(void **state)
 	assert_int_equal(get(f, QUEUE_READY), 1);
 	put(f, QUEUE_READY, 2); /* neither */
 	assert_int_equal(get(f, QUEUE_READY), 1);
+	put(f, QUEUE_READY, 0);
+	assert_int_equal(get(f, QUEUE_READY), 0);
+	setup_queue(f, 1);
 	put(f, STATUS, 0xf);
 	run_loop(f);
 	one_request(f, 1);
@@ -507,10 +510,11 @@ static void test_unserved(void **state)
 	put(f, QUEUE_NOTIFY, UNSERVED);
 	assert_int_equal(f->notifies, 1);
 	put(f, QUEUE_READY, 0);
+	assert_int_equal(get(f, QUEUE_READY), 0);
 	put(f, QUEUE_NOTIFY, UNSERVED);
 	assert_int_equal(f->notifies, 1);
-	put(f, QUEUE_READY, 1);
-	assert_int_equal(get(f, QUEUE_READY), 1); /* nobody has said that its buffers came back */
+	put(f, QUEUE_READY, 1); /* nobody has said that its buffers came back */
+	assert_int_equal(get(f, QUEUE_READY), 0);
 	put(f, QUEUE_NOTIFY, UNSERVED);
 	assert_int_equal(f->notifies, 1);
 	reset(f);

@@ -167,6 +167,7 @@ void virtio_device_queue_regs(struct virtio_device *vd, unsigned queue,
 	ret_regs->max_size = q->max_size;
 	ret_regs->enabled = q->enabled;
 	ret_regs->resetting = q->resetting;
+	ret_regs->stopping = q->resetting && q->ops;
 	memcpy(ret_regs->addr, q->addr, sizeof(q->addr));
 	pthread_mutex_unlock(&vd->mtx);
 }
