@@ -195,6 +195,7 @@ struct conf_vdev {
 	unsigned *bad;		   /* own options that are given, but wrong: into type->options */
 	unsigned num_bad;
 	bool wrong;	     /* an error is about an option, or about one that is missing */
+	bool lacks;	     /* one that it needs may be among those */
 	struct conf_pos pos; /* of the word `vdev` */
 };
 

@@ -129,6 +129,23 @@ static void vdev_keep(struct conf *c, const struct conf_option *option, bool rep
 		*item = *option;
 }
 
+static bool type_requires(const struct conf_vdev_type *type)
+{
+	for (unsigned i = 0; i < type->num_options; i++)
+		if (type->options[i].flags & QVMX_OPTF_REQUIRED)
+			return true;
+	return false;
+}
+
+/* An option (NULL: its place or interrupt) is wrong. A type that says of no option that it needs it
+ * may still need one of several, or a place. */
+static void vdev_wrong(struct conf_vdev *v, const struct qvmx_option *opt)
+{
+	v->wrong = true;
+	v->lacks |=
+		v->type && ((opt && opt->flags & QVMX_OPTF_REQUIRED) || !type_requires(v->type));
+}
+
 /* That it is missing would be untrue. */
 static void vdev_bad(struct conf *c, unsigned index)
 {
@@ -137,7 +154,7 @@ static void vdev_bad(struct conf *c, unsigned index)
 
 	if (item)
 		*item = index;
-	v->wrong = true;
+	vdev_wrong(v, &v->type->options[index]);
 }
 
 void conf_vdev_meant(struct conf *c, const char *option)
@@ -148,7 +165,7 @@ void conf_vdev_meant(struct conf *c, const char *option)
 		if (!strcmp(type->options[i].name, option))
 			vdev_bad(c, i);
 	}
-	vdev_open(c)->wrong = true;
+	vdev_open(c)->wrong = vdev_open(c)->lacks = true;
 }
 
 static void vdev_own(struct conf *c, const struct conf_word *w, unsigned index)
@@ -346,7 +363,7 @@ bool conf_vdev_option(struct conf *c, const struct conf_word *w)
 		if (vdev_common_argument(c, w, &option))
 			vdev_keep(c, &option, i == CONF_COMMON_INTR && type && type->max_intrs > 1);
 		else if (i == CONF_COMMON_LOC || i == CONF_COMMON_INTR)
-			vdev_open(c)->wrong = true;
+			vdev_wrong(vdev_open(c), NULL);
 		return true;
 	}
 	return false;
@@ -377,7 +394,7 @@ static void vdev_check_required(struct conf *c, struct conf_vdev *v)
 			given |= v->bad[k] == i;
 		if (given)
 			continue;
-		v->wrong = true;
+		v->wrong = v->lacks = true;
 		conf_error(c, &v->type_name.pos, "vdev %s is without '%s'", v->type_name.text,
 			   opt->name);
 		conf_option_describe(opt, &expected);
@@ -497,7 +514,9 @@ static void vdev_check_apic(struct conf *c, const struct conf_vdev *v, const str
 		return;
 	conf_error(c, &intr->pos, "only an ioapic takes '%s', and vdev %s is none", intr->text,
 		   v->type_name.text);
-	conf_expected(c, "PIC:LINE with the name of an interrupt controller, such as ioapic:4");
+	conf_expected(c,
+		      "PIC:LINE with the name of an interrupt controller, such as ioapic:4, or no "
+		      "`intr`");
 }
 
 void conf_vdev_check_all(struct conf *c)

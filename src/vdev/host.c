@@ -212,7 +212,7 @@ static int instance_options(struct vdev_instance *vi)
 					       o->text_pos.source ? &o->text_pos : &o->pos);
 	}
 	/* Until it has its place: without an option that was wrong it finds others missing. */
-	vi->muted = vi->refused || vi->conf->wrong;
+	vi->muted = vi->refused || vi->conf->lacks;
 	if (!vi->broken)
 		(void)instance_control(vi, VDEV_CTRL_OPTIONS_END, NULL, &vi->conf->pos);
 	return 0;
@@ -232,6 +232,8 @@ static int region_plan(const struct vdev_instance *vi, const struct qvm_state_bl
 
 	if (vdev_space(where->qst_type, &space))
 		return 0;
+	if (!where->length && (vi->refused || vi->conf->wrong))
+		return 0; /* it did not come to that */
 	if (!where->length) {
 		conf_error(
 			vi->host->conf, vi->conf->has_loc ? &vi->conf->loc.pos : &vi->conf->pos,

@@ -112,31 +112,35 @@ static enum plan_intr_use intr_use(const struct vdev_instance *vi)
 					       : PLAN_INTR_ALONE;
 }
 
-/* `intr PIC:LINE`: the controller says whether that is a line of its. 1: it is none, which is
- * recorded. */
+/* The controller says whether that is a line of its, and what else param has for it. */
+static bool pic_line_find(struct vdev_instance *pic, unsigned number, guest_intr_t *ret)
+{
+	const struct vdev_pic_functions *f = pic->vdev.v_factory->pic;
+	char line[16];
+
+	*ret = (guest_intr_t){ .pic = &pic->vdev, .param = number & f->pnum_mask };
+	if (!f->parse)
+		return true;
+	snprintf(line, sizeof(line), "%u", number);
+	ret->param = 0;
+
+	const char *rest = f->parse(ret, line);
+
+	ret->pic = &pic->vdev;
+	return rest && !*rest;
+}
+
+/* `intr PIC:LINE`. 1: there is no such line, which is recorded. */
 static int intr_find(struct vdev_host *host, const struct conf_intr *ci, guest_intr_t *ret)
 {
 	struct vdev_instance *pic = ci->pic_vdev < 0 ? NULL : instance_of_conf(host, ci->pic_vdev);
 
 	if (!ci->has_line || !pic || !pic->vdev.v_factory->pic)
 		return 1; /* the local APIC, or the parser has said what is wrong */
-	const struct vdev_pic_functions *f = pic->vdev.v_factory->pic;
-	char line[16];
-
-	*ret = (guest_intr_t){ .pic = &pic->vdev };
-	snprintf(line, sizeof(line), "%u", ci->line);
-	if (f->parse) {
-		const char *rest = f->parse(ret, line);
-
-		if (!rest || *rest) {
-			conf_error(host->conf, &ci->pos, "%s has no line %u", pic->label, ci->line);
-			return 1;
-		}
-		ret->pic = &pic->vdev;
-	} else {
-		ret->param = ci->line & f->pnum_mask;
-	}
-	return 0;
+	if (pic_line_find(pic, ci->line, ret))
+		return 0;
+	conf_error(host->conf, &ci->pos, "%s has no line %u", pic->label, ci->line);
+	return 1;
 }
 
 static int intr_claim(struct vdev_host *host, const struct conf_intr *ci, const guest_intr_t *intr,
@@ -381,17 +385,16 @@ static int line_pick(struct vdev_host *host, guest_intr_t *ret_intr)
 	const guest_intr_t any = { .pic = &pic->vdev };
 
 	for (unsigned pin = guest_intr_num_pins(&any); pin-- > 0;) {
-		guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
+		const guest_intr_t intr = { .pic = &pic->vdev, .param = pin };
+		unsigned number = pin_number(&intr);
 		bool used = pic->gsi_base >= 0 &&
 			    vdev_host_gsi_reserved(host->conf, (unsigned)pic->gsi_base + pin);
 
 		for (unsigned i = 0; i < host->plan->num_intrs && !used; i++)
-			used = host->plan->intrs[i].line == pin_number(&intr) &&
+			used = host->plan->intrs[i].line == number &&
 			       !strcmp(host->plan->intrs[i].pic, pic_name(pic));
-		if (used)
-			continue;
-		*ret_intr = intr;
-		return 0;
+		if (!used && pic_line_find(pic, number, ret_intr))
+			return 0;
 	}
 	return -ENOENT;
 }

@@ -465,6 +465,10 @@ def test_what_only_the_host_can_tell_is_said_at_its_place(tmp_path, text, says):
     (["vdev", "virtio-entropy", "loc", "0x1c0d0000", "intr", "nobody:1"], ["no interrupt controller is called 'nobody'"]),
     (["vdev", "virtio-blk", "threads", "99"], ["'99' is out of range", "vdev virtio-blk is without 'hostdev'"]),
     (["initrd", "x.img"], ["'initrd' without 'load' or 'pass'"]),
+    (["vdev", "ioapic", "name", "io", "vdev", "virtio-blk", "hostdev", "/nowhere", "loc", "0x1c0d0000", "intr", "io:3"],
+     ["'/nowhere' cannot be opened"]),
+    (["vdev", "virtio-blk", "hostdev", "/nowhere", "queues", "99"], ["'99' is out of range", "'/nowhere' cannot be opened"]),
+    (["vdev", "virtio-blk", "hostdev", "/nowhere", "loc", "0x2x"], ["'0x2x' is not an address", "'/nowhere' cannot be opened"]),
 ])
 def test_one_mistake_is_one_error(words, errors):
     result = subprocess.run([QVM, "ram", "1m", *words, "dryrun"], capture_output=True, text=True, check=False)
@@ -552,13 +556,14 @@ static void __attribute__((constructor)) registers(void)
     ("refuse", 64, "vm.qvmconf:2:1: error: vdev late: no room"),
     ("fatal", 65, "vm.qvmconf:2:1: error: vdev late: no place"),
     ("end", 40, ""),
+    ("end-late", 40, ""),
 ])
 def test_a_vdev_that_fails_late_is_told_of_by_a_dryrun(tmp_path, do, status, said):
     """With the ACPI tables; each mistake once, and the vdev is ended as any other."""
     build_vdev(tmp_path, "late", """
 	if (ctrl == VDEV_CTRL_TERMINATE)
 		vdev_logf(QL_QVM_WARN, vdp, "has ended");
-	if (ctrl == VDEV_CTRL_ASSIGN && is("end"))
+	if ((ctrl == VDEV_CTRL_ASSIGN && is("end")) || (ctrl == VDEV_CTRL_GEN_ACPI && is("end-late")))
 		guest_terminate((guest_termination_cause_t)40);
 	if (ctrl == VDEV_CTRL_GEN_ACPI && is("error"))
 		return ENOMEM;
@@ -700,3 +705,12 @@ def test_options_of_vdevs_have_entries_in_their_pages():
         assert options <= entries, (page.name, options - entries)
         seen += len(options)
     assert seen > 40, "no options were seen"
+
+
+def test_a_run_directory_that_leads_nowhere(tmp_path):
+    (tmp_path / "qvm").mkdir()
+    (tmp_path / "qvm/rail").symlink_to("/nonexistent/x")
+    (tmp_path / "vm.qvmconf").write_text("system rail\nram 64m\nload /bin/true\n", encoding="utf-8")
+    result = subprocess.run([QVM, "@vm.qvmconf"], cwd=tmp_path, env={**os.environ, "QVM_RUN_DIR": str(tmp_path)}, timeout=30,
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 64 and "the run directory" in result.stderr and "No such file" in result.stderr, result.stderr

@@ -256,6 +256,7 @@ static void run(vdev_t *vdp, unsigned command, struct guest_cpu *gcp)
 		break;
 	case PROBE_LINE:
 		p->result = p->line.param & GIPF_PIN_MASK;
+		p->error = (uint64_t)guest_intr_signal(&p->line, GIS_ON);
 		break;
 	case PROBE_POWER:
 		p->error = (uint64_t)guest_power_state_current(GPSC_WAIT, 0, 1, &p->result);

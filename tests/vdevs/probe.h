@@ -24,7 +24,7 @@ enum command {
 	PROBE_PATH,	 /* offset in the text */
 	PROBE_SET_PORTS, /* as PROBE_SET */
 	PROBE_LOCKS,
-	PROBE_LINE,	   /* its number */
+	PROBE_LINE,	   /* its number; it is raised */
 	PROBE_SET_NOWHERE, /* as PROBE_SET, of an address that no process has */
 	PROBE_FIND_FROM,   /* address, size, alignment: in memory */
 };

@@ -473,7 +473,7 @@ static void a_line_is_picked(void **state)
 	t = test_start("ram 4m vdev recorder name pic loc 0xfa001000 reserve intr 7 "
 		       "vdev probe loc 0xfa000000 pick");
 	assert_int_equal(run(t, PROBE_LINE, 0, 0, 0), EOK);
-	assert_int_equal(reg(t, 0), 7);
+	assert_int_equal(reg(t, 0) & 7, 7); /* beside a bit of the controller's */
 	vdevtest_end(t);
 }
 
